@@ -1,0 +1,71 @@
+# What a bare machine needs: make, Python 3.11 or newer, and a package registry.
+#
+#   make demo     a short tour over a real socket, checked as it goes
+#   make test     everything that CI checks: lint, types, tests, coverage
+#   make bench    what the library adds, against floors and the official SDK
+#
+# Another interpreter:  make PYTHON=python3.13 test
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+BOOTSTRAP := $(VENV)-bootstrap
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint types tests bench clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 7
+
+demo: $(VENV)/.stamp-run
+	@$(BIN)/python examples/quickstart.py
+
+test: lint types tests
+
+lint: $(VENV)/.stamp-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/.stamp-dev
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+tests: $(VENV)/.stamp-dev
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+bench: $(VENV)/.stamp-dev
+	@$(BIN)/python benchmarks/bench.py
+
+clean:
+	rm -rf $(VENV) $(BOOTSTRAP) dist build .coverage .coverage.* .hypothesis
+	rm -rf .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment that is already there is used as it is. The first to be made decides which
+# interpreter it has; `make clean` forgets it.
+$(VENV)/.stamp-venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed; '$(PYTHON)' is not. Try: make PYTHON=python3.13 $(MAKECMDGOALS)" >&2; \
+	  exit 1; }
+	@test -x $(BIN)/python -a -x $(BIN)/pip \
+	|| $(PYTHON) -m venv --clear $(VENV) \
+	|| { echo "'$(PYTHON) -m venv' failed; trying virtualenv instead" >&2; rm -rf $(VENV); \
+	  $(PYTHON) -m pip install --quiet --target $(BOOTSTRAP) virtualenv \
+	  && PYTHONPATH=$(BOOTSTRAP) $(PYTHON) -m virtualenv --quiet $(VENV); } \
+	|| { echo "No virtual environment can be made. On Debian and Ubuntu: apt-get install python3-venv" >&2; \
+	  exit 1; }
+	@touch $@
+
+$(VENV)/.stamp-run: pyproject.toml | $(VENV)/.stamp-venv
+	$(PIP) install --editable .
+	@touch $@
+
+# pip knows dependency groups since 25.1.
+$(VENV)/.stamp-dev: pyproject.toml | $(VENV)/.stamp-venv
+	$(PIP) install --upgrade 'pip>=25.1'
+	$(PIP) install --editable '.[all]' --group dev
+	@touch $@ $(VENV)/.stamp-run

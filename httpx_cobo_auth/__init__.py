@@ -1,0 +1,66 @@
+"""Cobo OAuth and Cobo Auth for httpx: every request signed, every token fresh.
+
+Pass a ``CoboOAuth`` as ``auth=`` to any httpx client, sync or async, or have it make a client
+with ``auth.client()`` or ``auth.async_client()``.
+"""
+
+from httpx_cobo_auth.environment import DEVELOPMENT, PRODUCTION, SANDBOX, Environment
+from httpx_cobo_auth.errors import (
+    AsyncStoreError,
+    CoboAuthError,
+    ConfigurationError,
+    RedirectedError,
+    RenewalTimeoutError,
+    ResponseSignatureError,
+    StoreConflictError,
+    StoreCorruptError,
+    StoreError,
+    StoreUnavailableError,
+    TokenEndpointError,
+    TokenRefusedError,
+    TokenReplyError,
+    TokenUnavailableError,
+    UnsafeRequestError,
+    UnsignableRequestError,
+    WrongOriginError,
+)
+from httpx_cobo_auth.oauth import CoboAuth, CoboOAuth
+from httpx_cobo_auth.portal import PortalApp
+from httpx_cobo_auth.settings import Timeouts
+from httpx_cobo_auth.signing import Ed25519Signer, Signer
+from httpx_cobo_auth.stores import AsyncTokenStore, MemoryStore, TokenStore
+from httpx_cobo_auth.tokens import Token
+
+__all__ = [
+    "DEVELOPMENT",
+    "PRODUCTION",
+    "SANDBOX",
+    "AsyncStoreError",
+    "AsyncTokenStore",
+    "CoboAuth",
+    "CoboAuthError",
+    "CoboOAuth",
+    "ConfigurationError",
+    "Ed25519Signer",
+    "Environment",
+    "MemoryStore",
+    "PortalApp",
+    "RedirectedError",
+    "RenewalTimeoutError",
+    "ResponseSignatureError",
+    "Signer",
+    "StoreConflictError",
+    "StoreCorruptError",
+    "StoreError",
+    "StoreUnavailableError",
+    "Timeouts",
+    "Token",
+    "TokenEndpointError",
+    "TokenRefusedError",
+    "TokenReplyError",
+    "TokenStore",
+    "TokenUnavailableError",
+    "UnsafeRequestError",
+    "UnsignableRequestError",
+    "WrongOriginError",
+]

@@ -1,0 +1,104 @@
+"""One Portal App or API key: everything that does not depend on the organization."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from httpx_cobo_auth.clock import SystemClock
+from httpx_cobo_auth.environment import environment_named
+from httpx_cobo_auth.errors import ConfigurationError
+from httpx_cobo_auth.records import StoreKey
+from httpx_cobo_auth.session import Session
+from httpx_cobo_auth.settings import Settings, Timeouts
+from httpx_cobo_auth.signing import NonceSource, signer_from
+from httpx_cobo_auth.stores.memory import MemoryStore
+from httpx_cobo_auth.wire import Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from httpx_cobo_auth.clock import Clock
+    from httpx_cobo_auth.environment import Environment
+    from httpx_cobo_auth.events import Event
+    from httpx_cobo_auth.signing import Signer
+    from httpx_cobo_auth.stores.base import AsyncTokenStore, TokenStore
+
+__all__ = ["App", "app_from_env"]
+
+
+class App:
+    """A key at an environment, with a store and settings.
+
+    Raises:
+        ConfigurationError: something given cannot be used.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        client_id: str,
+        app_secret: str | Signer,
+        environment: Environment | str,
+        store: TokenStore | AsyncTokenStore | None = None,
+        replay_writes: bool = False,
+        verify_responses: bool = False,
+        on_event: Callable[[Event], object] | None = None,
+        timeouts: Timeouts | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Check what is given."""
+        try:
+            signer = signer_from(app_secret)
+        finally:
+            del app_secret  # A traceback with locals must not show it.
+        self.client_id = _name("client_id", client_id)
+        self.environment = environment_named(environment)
+        self.store = MemoryStore() if store is None else store
+        clock = SystemClock() if clock is None else clock
+        if verify_responses and self.environment.response_key is None:
+            message = "verify_responses needs an environment with a response_key to verify by"
+            raise ConfigurationError(message)
+        self._verify_responses = verify_responses
+        self._on_event = on_event
+        self._settings = Settings(clock, replay_writes, timeouts or Timeouts())
+        self._wire = Wire(self.environment, signer, NonceSource(clock), clock)
+
+    def session(self, org_id: str) -> Session:
+        """Give what the flows of one organization work with."""
+        return Session(
+            StoreKey(self.environment.base_url, self.client_id, _name("org_id", org_id)),
+            wire=self._wire,
+            store=self.store,
+            settings=self._settings,
+            verify_responses=self._verify_responses,
+            on_event=self._on_event,
+        )
+
+
+def app_from_env(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Read client ID, app secret and environment under the names that Cobo's own tools use.
+
+    Raises:
+        ConfigurationError: one of them is not set.
+
+    """
+    names = {
+        "client_id": "COBO_APP_CLIENT_ID",
+        "app_secret": "COBO_APP_SECRET",
+        "environment": "COBO_ENV",
+    }
+    values = os.environ if environ is None else environ
+    missing = [name for name in names.values() if not values.get(name)]
+    if missing:
+        message = f"set {' and '.join(missing)} in the environment"
+        raise ConfigurationError(message)
+    return {argument: values[name] for argument, name in names.items()}
+
+
+def _name(what: str, value: object) -> str:
+    if not isinstance(value, str) or not value or not value.isprintable():
+        message = f"{what} must be text that Cobo's Portal shows, not empty"
+        raise ConfigurationError(message)
+    return value

@@ -1,0 +1,340 @@
+"""What the auth classes of both families, httpx and httpx2, have in common: nearly all.
+
+Written in httpx's types; httpx2's have the same shape. The family's own ``Auth`` is added
+as a base by the modules ``oauth`` and ``httpx2``.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+from httpx_cobo_auth.app import App, app_from_env
+from httpx_cobo_auth.drivers import AsyncDriver, SyncDriver
+from httpx_cobo_auth.errors import ConfigurationError
+from httpx_cobo_auth.flow import Call, signed_flow
+from httpx_cobo_auth.perform import Performer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Generator
+
+    import httpx
+
+    from httpx_cobo_auth.clock import Clock
+    from httpx_cobo_auth.effects import Flow
+    from httpx_cobo_auth.environment import Environment
+    from httpx_cobo_auth.events import Event
+    from httpx_cobo_auth.session import Session
+    from httpx_cobo_auth.settings import Timeouts
+    from httpx_cobo_auth.signing import Signer
+    from httpx_cobo_auth.stores.base import AsyncTokenStore, TokenStore
+    from httpx_cobo_auth.tokens import HeldToken, Token
+
+__all__ = ["ClientAuth", "FlowAuth", "OAuth", "PlainAuth", "client_options"]
+
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_REPLAY_EXTENSION = "cobo_replay"
+
+
+class FlowAuth:
+    """An auth object whose flows are driven through requests."""
+
+    # For code that looks at it; the flows below read the body themselves, after the check
+    # that it goes to the right origin.
+    requires_request_body = True
+
+    _session: Session
+
+    def flow_for(self, request: httpx.Request) -> Flow[None]:
+        """Give the flow that decides about a request."""
+        raise NotImplementedError
+
+    def auth_flow(
+        self, request: httpx.Request
+    ) -> Generator[httpx.Request, httpx.Response, None]:
+        """Go through the flow of one request; the same as ``sync_auth_flow``."""
+        return self.sync_auth_flow(request)
+
+    def sync_auth_flow(
+        self, request: httpx.Request
+    ) -> Generator[httpx.Request, httpx.Response, None]:
+        """Go through the flow of one request of a sync client. Called by httpx."""
+        return self.drive(request, None)
+
+    def async_auth_flow(
+        self, request: httpx.Request
+    ) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """Go through the flow of one request of an async client. Called by httpx."""
+        return self.adrive(request, None)
+
+    def drive(
+        self, request: httpx.Request, client: httpx.Client | None
+    ) -> Generator[httpx.Request, httpx.Response, None]:
+        """Go through a flow, sending exchanges by ``client`` where one is given."""
+        self._session.require_sync()
+        driver = SyncDriver(client)
+        performer = Performer(self._session, request, request, driver)
+        return driver.drive(performer, performer.run(self.flow_for(request)))
+
+    def adrive(
+        self, request: httpx.Request, client: httpx.AsyncClient | None
+    ) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """Go through a flow, sending exchanges by ``client`` where one is given."""
+        driver = AsyncDriver(client)
+        performer = Performer(self._session, request, request, driver)
+        return driver.drive(performer, performer.run(self.flow_for(request)))
+
+    def __reduce_ex__(self, _protocol: object) -> NoReturn:
+        """Refuse to be pickled or copied: a copy would hold the key in the clear."""
+        message = f"a {type(self).__name__} cannot be pickled or copied, because it holds a secret"
+        raise TypeError(message)
+
+
+class PlainAuth(FlowAuth):
+    """Cobo Auth: every request signed by an API key, without a token."""
+
+    def __init__(
+        self,
+        *,
+        api_secret: str | Signer,
+        environment: Environment | str,
+        verify_responses: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
+        """Bind the key to the environment."""
+        try:
+            app = App(
+                client_id="-",
+                app_secret=api_secret,
+                environment=environment,
+                verify_responses=verify_responses,
+                clock=clock,
+            )
+        finally:
+            del api_secret  # A traceback with locals must not show it.
+        self.environment = app.environment
+        self._session = app.session("-")
+
+    def flow_for(self, request: httpx.Request) -> Flow[None]:
+        """Give the flow that decides about a request."""
+        del request
+        return signed_flow()
+
+    def __repr__(self) -> str:
+        """Show where the key is good for, and nothing of it."""
+        return f"{type(self).__name__}(environment={self.environment.name!r})"
+
+
+class OAuth(FlowAuth):
+    """Cobo OAuth: every request signed by the app key, and with an Org Access Token."""
+
+    def __init__(
+        self,
+        *,
+        client_id: str,
+        app_secret: str | Signer,
+        org_id: str,
+        environment: Environment | str,
+        store: TokenStore | AsyncTokenStore | None = None,
+        replay_writes: bool = False,
+        verify_responses: bool = False,
+        on_event: Callable[[Event], object] | None = None,
+        timeouts: Timeouts | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Bind the app's key, the organization and the environment to a store."""
+        try:
+            app = App(
+                client_id=client_id,
+                app_secret=app_secret,
+                environment=environment,
+                store=store,
+                replay_writes=replay_writes,
+                verify_responses=verify_responses,
+                on_event=on_event,
+                timeouts=timeouts,
+                clock=clock,
+            )
+        finally:
+            del app_secret  # A traceback with locals must not show it.
+        self._bind(app, org_id)
+
+    def _bind(self, app: App, org_id: str) -> None:
+        self._app = app
+        self._session = app.session(org_id)
+
+    @classmethod
+    def of_app(cls, app: App, org_id: str) -> Self:
+        """Give the auth of one organization of an app; what ``PortalApp.org`` does."""
+        auth = cls.__new__(cls)
+        auth._bind(app, org_id)
+        return auth
+
+    @classmethod
+    def from_env(cls, *, org_id: str, **options: Any) -> Self:  # noqa: ANN401 - as __init__ has them
+        """Make one from ``COBO_APP_CLIENT_ID``, ``COBO_APP_SECRET`` and ``COBO_ENV``.
+
+        These are the names that Cobo's own tools use.
+
+        Args:
+            org_id: of the organization.
+            **options: as for the class itself: ``store``, ``on_event``, ….
+
+        Raises:
+            ConfigurationError: one of the variables is not set, or cannot be used.
+
+        """
+        return cls(org_id=org_id, **app_from_env(), **options)
+
+    @property
+    def environment(self) -> Environment:
+        """Where the credentials go, and nowhere else."""
+        return self._app.environment
+
+    @property
+    def client_id(self) -> str:
+        """The Portal App's client ID."""
+        return self._app.client_id
+
+    @property
+    def org_id(self) -> str:
+        """The organization's ID."""
+        return self._session.account.key.org_id
+
+    def flow_for(self, request: httpx.Request) -> Flow[None]:
+        """Give the flow that decides about a request."""
+        write = request.method not in _READS
+        replay = write and (
+            self._session.settings.replay_writes
+            or request.extensions.get(_REPLAY_EXTENSION) is True
+        )
+        return self._session.flow.request(Call(request.method, request.url, write, replay))
+
+    # ------------------------------------------------------------------ tokens outside httpx
+    def token(self, client: httpx.Client) -> Token:
+        """Get a valid token, renewed first where it is time to.
+
+        For use outside of httpx: a websocket, or the official SDK.
+
+        Args:
+            client: sends the exchange, if there is to be one.
+
+        Raises:
+            TokenUnavailableError: there is none to be had.
+            StoreError: the same, because of the store.
+
+        """
+        return self._run(client, self._session.flow.token())
+
+    def renew(self, client: httpx.Client) -> Token:
+        """Get a new token now, because permissions have changed, say.
+
+        Callers at the same time share one exchange, if it was sent after they called.
+
+        Args:
+            client: sends the exchange.
+
+        Raises:
+            TokenUnavailableError: there is none to be had.
+            StoreError: the same, because of the store.
+
+        """
+        return self._run(client, self._session.flow.renew())
+
+    def forget(self) -> None:
+        """Drop the token, here and in the store; the next request gets a first one.
+
+        Raises:
+            StoreError: it may still be in the store.
+            RenewalTimeoutError: a renewal under way did not end in time.
+
+        """
+        self._session.require_sync()
+        driver = SyncDriver(None)
+        performer = Performer(self._session, None, None, driver)
+        driver.run(performer, performer.run(self._session.flow.forget()))
+
+    async def atoken(self, client: httpx.AsyncClient) -> Token:
+        """Get a valid token, as ``token`` does, in asyncio or trio."""
+        return await self._arun(client, self._session.flow.token())
+
+    async def arenew(self, client: httpx.AsyncClient) -> Token:
+        """Get a new token now, as ``renew`` does, in asyncio or trio."""
+        return await self._arun(client, self._session.flow.renew())
+
+    async def aforget(self) -> None:
+        """Drop the token, as ``forget`` does, in asyncio or trio."""
+        driver = AsyncDriver(None)
+        performer = Performer(self._session, None, None, driver)
+        await driver.run(performer, performer.run(self._session.flow.forget()))
+
+    def _run(self, client: httpx.Client, flow: Flow[HeldToken]) -> Token:
+        _require_client(client, "Client")
+        self._session.require_sync()
+        driver = SyncDriver(client)
+        performer = Performer(self._session, None, client, driver)
+        return driver.run(performer, performer.run(flow)).token
+
+    async def _arun(self, client: httpx.AsyncClient, flow: Flow[HeldToken]) -> Token:
+        _require_client(client, "AsyncClient")
+        driver = AsyncDriver(client)
+        performer = Performer(self._session, None, client, driver)
+        return (await driver.run(performer, performer.run(flow))).token
+
+    def __repr__(self) -> str:
+        """Show whose requests it signs, and nothing of key or token."""
+        return (
+            f"{type(self).__name__}(client_id={self.client_id!r}, org_id={self.org_id!r}, "
+            f"environment={self.environment.name!r})"
+        )
+
+
+class ClientAuth:
+    """The auth of a client made by ``auth.client()``: it sends exchanges by that client."""
+
+    requires_request_body = True
+
+    def __init__(self, auth: OAuth) -> None:
+        """Belong to no client yet."""
+        self._auth = auth
+        self._client: Callable[[], Any] = _no_client
+
+    def belong_to(self, client: object) -> None:
+        """Belong to that client, without keeping it alive."""
+        self._client = weakref.ref(client)
+
+    def sync_auth_flow(
+        self, request: httpx.Request
+    ) -> Generator[httpx.Request, httpx.Response, None]:
+        """Go through the flow of one request. Called by httpx."""
+        return self._auth.drive(request, self._client())
+
+    def async_auth_flow(
+        self, request: httpx.Request
+    ) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """Go through the flow of one request. Called by httpx."""
+        return self._auth.adrive(request, self._client())
+
+
+def client_options(auth: OAuth, options: dict[str, Any]) -> dict[str, Any]:
+    """Give the options of a client that is safe: to this base URL, without redirects.
+
+    Raises:
+        ConfigurationError: an option would make it unsafe.
+
+    """
+    fixed = {"auth", "base_url", "follow_redirects"} & options.keys()
+    if fixed:
+        message = f"{' and '.join(sorted(fixed))} cannot be chosen for this client"
+        raise ConfigurationError(message)
+    return {"base_url": auth.environment.base_url, "follow_redirects": False, **options}
+
+
+def _require_client(client: object, kind: str) -> None:
+    if not any(base.__name__ == kind for base in type(client).__mro__):
+        message = f"expected a {kind}, of httpx or httpx2, got a {type(client).__name__}"
+        raise ConfigurationError(message)
+
+
+def _no_client() -> None:
+    return None

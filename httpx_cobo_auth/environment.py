@@ -1,0 +1,112 @@
+"""Where to talk to: Cobo's environments, and one's own."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from httpx_cobo_auth.errors import ConfigurationError
+
+__all__ = ["DEVELOPMENT", "PRODUCTION", "SANDBOX", "Environment", "Origin", "environment_named"]
+
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+_HEX_KEY = re.compile(r"[0-9a-fA-F]{64}")
+
+Origin = tuple[str, str, int | None]
+"""Scheme, host (lower case, no brackets) and port; ``None`` for the scheme's default port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """One deployment of Cobo's WaaS 2.0 API.
+
+    Credentials go to the origin of ``base_url`` and nowhere else.
+
+    Args:
+        name: what to call it in messages.
+        base_url: everything before the path of an operation, such as
+            ``https://api.dev.cobo.com/v2``. ``https`` only, except for loopback addresses.
+        response_key: Cobo's Ed25519 public key of this environment, 64 hex digits. With
+            ``None`` the signatures of answers are not verified.
+
+    Raises:
+        ConfigurationError: the URL or the key cannot be used.
+
+    """
+
+    name: str
+    base_url: str
+    response_key: str | None = None
+    origin: Origin = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Check the fields and derive the origin."""
+        object.__setattr__(self, "base_url", self.base_url.rstrip("/"))
+        object.__setattr__(self, "origin", _origin_of(self.base_url))
+        if self.response_key is not None and not _HEX_KEY.fullmatch(self.response_key):
+            message = "response_key must be an Ed25519 public key of 64 hex digits, or None"
+            raise ConfigurationError(message)
+
+    @property
+    def token_url(self) -> str:
+        """URL of the token endpoint."""
+        return f"{self.base_url}/oauth/token"
+
+
+def _origin_of(base_url: str) -> Origin:
+    try:
+        url = urlsplit(base_url)
+        scheme, host, port = url.scheme, url.hostname or "", url.port
+    except ValueError as error:
+        message = f"base_url is not a URL: {error}"
+        raise ConfigurationError(message) from None
+    if scheme not in _DEFAULT_PORTS or not host or not host.isascii():
+        message = "base_url must look like https://api.dev.cobo.com/v2 (ASCII host names only)"
+        raise ConfigurationError(message)
+    if url.username is not None or url.query or url.fragment:
+        message = "base_url must have no user name, no query and no fragment"
+        raise ConfigurationError(message)
+    if scheme == "http" and not _is_loopback(host):
+        message = f"base_url must be https, because credentials travel to {host}"
+        raise ConfigurationError(message)
+    return scheme, host, None if port == _DEFAULT_PORTS[scheme] else port
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+# Base URLs and response keys as the official SDK has them (cobo-waas2 1.46, configuration.py);
+# the sandbox is in the SDK only, not in the documentation.
+PRODUCTION = Environment(
+    "prod",
+    "https://api.cobo.com/v2",
+    "8d4a482641adb2a34b726f05827dba9a9653e5857469b8749052bf4458a86729",
+)
+DEVELOPMENT = Environment(
+    "dev",
+    "https://api.dev.cobo.com/v2",
+    "a04ea1d5fa8da71f1dcfccf972b9c4eba0a2d8aba1f6da26f49977b08a0d2718",
+)
+SANDBOX = Environment(
+    "sandbox",
+    "https://api.sandbox.cobo.com/v2",
+    "893d8a6112ae22429a7453599256391d7928e16870ecab888ee3ce65febada08",
+)
+_BY_NAME = {environment.name: environment for environment in (PRODUCTION, DEVELOPMENT, SANDBOX)}
+
+
+def environment_named(environment: Environment | str) -> Environment:
+    """Give the environment of that name (``prod``, ``dev`` or ``sandbox``), or the one given."""
+    if isinstance(environment, Environment):
+        return environment
+    try:
+        return _BY_NAME[environment]
+    except (KeyError, TypeError):
+        message = f"environment must be an Environment or one of {', '.join(_BY_NAME)}"
+        raise ConfigurationError(message) from None

@@ -1,0 +1,38 @@
+"""httpx and httpx2: two families of the same classes, which refuse each other's.
+
+What belongs to a request is taken from the module that the request's own class comes from.
+Types are written as httpx's; httpx2's have the same shape.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["family_of"]
+
+_FAMILIES = ("httpx", "httpx2")
+
+
+def family_of(thing: object) -> Any:  # noqa: ANN401 - a module, httpx or httpx2
+    """Give the module, ``httpx`` or ``httpx2``, that a request or a client belongs to.
+
+    Raises:
+        TypeError: to neither.
+
+    """
+    return _family_of_type(type(thing))
+
+
+@functools.lru_cache(maxsize=64)
+def _family_of_type(kind: type) -> ModuleType:
+    for base in kind.__mro__:
+        name = base.__module__.partition(".")[0]
+        if name in _FAMILIES:
+            return sys.modules[name]
+    message = f"expected an object of httpx or httpx2, got {kind.__module__}.{kind.__qualname__}"
+    raise TypeError(message)

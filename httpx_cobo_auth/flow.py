@@ -1,0 +1,198 @@
+"""The flow of one request: attach, send, judge, renew, replay, give up. It only decides.
+
+The theory, from ``httpx.Auth``: the answer to the *last* request that a flow yields is what
+the caller gets. So whoever has asked for an exchange sends the caller's request once more, or
+raises; handing back a refusal is only possible where no exchange came after it.
+
+A read with a FRESH token passes through without a lock, a store or any I/O of ours:
+``choose`` returns at once. A write also enters itself as in flight, because an exchange may
+kill the token that it carries, and a write is not repeated unasked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from httpx_cobo_auth.bookkeeping import forget, look_for_newer, note_vain, save_later
+from httpx_cobo_auth.effects import BeginWrite, CorrectClock, EndWrite, Flow, Send
+from httpx_cobo_auth.errors import RenewalTimeoutError
+from httpx_cobo_auth.judge import Verdict, judge_answer
+from httpx_cobo_auth.renew import Need, Urgency, renew
+from httpx_cobo_auth.tokens import TokenState
+
+if TYPE_CHECKING:
+    from httpx_cobo_auth.account import Account
+    from httpx_cobo_auth.effects import Answer
+    from httpx_cobo_auth.tokens import HeldToken
+
+__all__ = ["Call", "CoboFlow", "signed_flow"]
+
+_MAX_RENEWALS = 4
+_MAX_SUPERSEDED = 3
+
+
+class _Url(Protocol):
+    @property
+    def path(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What the flow has to know of the caller's request.
+
+    Attributes:
+        method: in capitals.
+        url: of the request; all that is read of it is its path.
+        write: whether it may change something, so that it must not run twice.
+        replay: whether the caller asked for it to be replayed after a 500/1000 all the same.
+
+    """
+
+    method: str
+    url: _Url
+    write: bool
+    replay: bool = False
+
+    @property
+    def cause(self) -> str:
+        """What to know the request by, should it be refused: method and path."""
+        return f"{self.method} {self.url.path}"
+
+
+class CoboFlow:
+    """The flows of one organization.
+
+    Args:
+        account: the state shared by all of them.
+        verified: whether the environment has a key to verify answers by.
+        shared: whether other processes may write to the same store.
+
+    """
+
+    def __init__(self, account: Account, *, verified: bool, shared: bool) -> None:
+        """Bind what every flow needs."""
+        self._account = account
+        self._verified = verified
+        self._shared = shared
+
+    def request(self, call: Call) -> Flow[None]:
+        """Carry one request of the caller's through."""
+        account = self._account
+        clock_corrected = looked = forced = False
+        superseded = 0
+        while True:
+            held = yield from self._choose(write=call.write)
+            answer: Answer = yield Send(held)
+            verdict = judge_answer(answer)
+            if verdict is Verdict.ACCEPTED or verdict is Verdict.INCURABLE:
+                if verdict is Verdict.ACCEPTED and account.spacing.vain_count:
+                    account.accepted(call.cause)
+                return
+            if verdict is Verdict.CLOCK_OFF:
+                if clock_corrected:
+                    return
+                clock_corrected = True
+                yield CorrectClock(answer.seconds_off or 0.0)
+            elif verdict is Verdict.FORBIDDEN:
+                if looked or not (yield from look_for_newer(account, held)):
+                    return
+                looked = True
+            elif verdict is Verdict.REFUSED_OR_FAILED and call.write and not call.replay:
+                # It may have run. Whether it shall run again is the caller's to decide.
+                account.refuse(held, call.cause)
+                return
+            elif account.held is not held and superseded < _MAX_SUPERSEDED:
+                # A newer token came while the request was under way: nothing was forced.
+                superseded += 1
+            elif forced:
+                yield from note_vain(account, call.cause)
+                return
+            else:
+                forced = True
+                need = Need(Urgency.FORCED, held, cause=call.cause)
+                if (yield from self._renew(need)) is None:
+                    return
+
+    def token(self) -> Flow[HeldToken]:
+        """Get a valid token, renewed where it is time to."""
+        return (yield from self._choose(write=False))
+
+    def renew(self) -> Flow[HeldToken]:
+        """Get a token that was asked for after this call began."""
+        account = self._account
+        need = Need(
+            Urgency.EXPLICIT, account.held, sent_after=account.settings.clock.time()
+        )
+        held = yield from self._renew(need)
+        if held is None:
+            message = "another renewal came first, again and again"
+            raise RenewalTimeoutError(message)
+        return held
+
+    def forget(self) -> Flow[None]:
+        """Drop the token here and in the store."""
+        return (yield from forget(self._account))
+
+    # ----------------------------------------------------------------------- choose a token
+    def _choose(self, *, write: bool) -> Flow[HeldToken]:
+        """Give the token to send; a write is in flight from here on."""
+        account = self._account
+        clock = account.settings.clock
+        tried: int | None = None
+        if account.unsaved_due():
+            yield from save_later(account)
+        for _ in range(_MAX_RENEWALS):
+            if write:
+                yield BeginWrite()
+            held = account.held
+            if held is not None and account.calm and held.is_fresh(clock):
+                return held
+            need = self._need(tried, write=write)
+            if need is None and held is not None:
+                return held
+            if write:
+                yield EndWrite()
+            if need is not None:
+                renewed = yield from self._renew(need)
+                tried = account.epoch
+                if renewed is not None and not write:
+                    return renewed
+        message = "tokens expire, or are replaced, faster than they can be used"
+        raise RenewalTimeoutError(message)
+
+    def _need(self, tried: int | None, *, write: bool) -> Need | None:
+        """Tell what kind of renewal has to come first, if any.
+
+        ``tried`` is the count of exchanges at the end of the last attempt; once tried, only
+        an exchange begun since, whose end nobody knows, is reason to try again.
+        """
+        account = self._account
+        held, state = account.held, account.state
+        if held is None or state is TokenState.EXPIRED:
+            return Need(Urgency.REQUIRED, None)
+        if account.begun and account.epoch != tried:
+            return Need(Urgency.DOUBT, held, patient=write)
+        if tried is not None:
+            return None
+        if account.refused is held and account.forced_wait() <= 0.0:
+            # The write that was refused is not repeated, so nothing shows that this helps.
+            return Need(
+                Urgency.DOUBT, held, cause=account.refused_cause, replayable=False
+            )
+        if state is TokenState.STALE:
+            return Need(Urgency.EARLY, held, patient=write)
+        return None
+
+    def _renew(self, need: Need) -> Flow[HeldToken | None]:
+        return (
+            yield from renew(self._account, need, verified=self._verified, shared=self._shared)
+        )
+
+
+def signed_flow() -> Flow[None]:
+    """Carry one request through that is only signed (Cobo Auth), without a token."""
+    answer: Answer = yield Send(None)
+    if judge_answer(answer) is Verdict.CLOCK_OFF:
+        yield CorrectClock(answer.seconds_off or 0.0)
+        yield Send(None)

@@ -1,0 +1,112 @@
+"""``PortalApp``: one app, many organizations."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+from httpx_cobo_auth.app import App, app_from_env
+from httpx_cobo_auth.oauth import CoboOAuth
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from httpx_cobo_auth.clock import Clock
+    from httpx_cobo_auth.environment import Environment
+    from httpx_cobo_auth.events import Event
+    from httpx_cobo_auth.settings import Timeouts
+    from httpx_cobo_auth.signing import Signer
+    from httpx_cobo_auth.stores.base import AsyncTokenStore, TokenStore
+
+__all__ = ["PortalApp"]
+
+
+class PortalApp:
+    """One Portal App: hands out the auth of each organization that installed it.
+
+    All of them share the app's key and one store; no token is ever used for another
+    organization than its own.
+
+    Example:
+        >>> app = PortalApp(client_id="…", app_secret="…", environment="dev")
+        >>> client = httpx.Client(base_url=app.environment.base_url)
+        >>> client.get("/wallets", auth=app.org("7e5f…"))
+
+    Args:
+        client_id: names the Portal App.
+        app_secret: the app's Ed25519 seed, 64 hex digits, or any ``Signer``.
+        environment: as for ``CoboOAuth``.
+        store: as for ``CoboOAuth``.
+        replay_writes: as for ``CoboOAuth``.
+        verify_responses: as for ``CoboOAuth``.
+        on_event: as for ``CoboOAuth``; the event says which organization it is about.
+        timeouts: as for ``CoboOAuth``.
+        clock: as for ``CoboOAuth``.
+
+    Raises:
+        ConfigurationError: an argument cannot be used.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        client_id: str,
+        app_secret: str | Signer,
+        environment: Environment | str,
+        store: TokenStore | AsyncTokenStore | None = None,
+        replay_writes: bool = False,
+        verify_responses: bool = False,
+        on_event: Callable[[Event], object] | None = None,
+        timeouts: Timeouts | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Bind the app's key and the environment to a store."""
+        try:
+            self._app = App(
+                client_id=client_id,
+                app_secret=app_secret,
+                environment=environment,
+                store=store,
+                replay_writes=replay_writes,
+                verify_responses=verify_responses,
+                on_event=on_event,
+                timeouts=timeouts,
+                clock=clock,
+            )
+        finally:
+            del app_secret  # A traceback with locals must not show it.
+        self._orgs: dict[str, CoboOAuth] = {}
+        self._mutex = threading.Lock()
+
+    @classmethod
+    def from_env(cls, **options: Any) -> Self:  # noqa: ANN401 - as __init__ has them
+        """Make one from ``COBO_APP_CLIENT_ID``, ``COBO_APP_SECRET`` and ``COBO_ENV``.
+
+        Raises:
+            ConfigurationError: one of the variables is not set, or cannot be used.
+
+        """
+        return cls(**app_from_env(), **options)
+
+    @property
+    def environment(self) -> Environment:
+        """Where the credentials go, and nowhere else."""
+        return self._app.environment
+
+    def org(self, org_id: str) -> CoboOAuth:
+        """Give the auth of one organization: the same object each time.
+
+        Raises:
+            ConfigurationError: the ID cannot be one.
+
+        """
+        with self._mutex:
+            auth = self._orgs.get(org_id)
+            if auth is None:
+                auth = self._orgs[org_id] = CoboOAuth.of_app(self._app, org_id)
+            return auth
+
+    def __repr__(self) -> str:
+        """Show which app, and nothing of its key."""
+        return f"PortalApp(environment={self.environment.name!r}, organizations={len(self._orgs)})"

@@ -1,0 +1,151 @@
+"""What the flows of one auth object work with; and what all objects of one account share."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from httpx_cobo_auth.account import Account
+from httpx_cobo_auth.errors import AsyncStoreError
+from httpx_cobo_auth.events import (
+    ContentionSuspected,
+    RenewalFailed,
+    SaveFailed,
+    TokenAcquired,
+    TokenRenewed,
+    TokenTakenOver,
+)
+from httpx_cobo_auth.flow import CoboFlow
+from httpx_cobo_auth.forking import forget_on_fork
+from httpx_cobo_auth.gate import Gate
+from httpx_cobo_auth.ops import How
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from httpx_cobo_auth.events import Event
+    from httpx_cobo_auth.records import StoreKey
+    from httpx_cobo_auth.settings import Settings
+    from httpx_cobo_auth.stores.base import AsyncTokenStore, TokenStore
+    from httpx_cobo_auth.tokens import HeldToken
+    from httpx_cobo_auth.wire import Wire
+
+__all__ = ["Session"]
+
+_logger = logging.getLogger("httpx_cobo_auth")
+
+
+class _Shared:
+    """State and gate of one account in one store: one pair in a process, however many objects."""
+
+    def __init__(self, store: object, key: StoreKey, settings: Settings) -> None:
+        # Held, so that no other store gets this one's id while flows are under way.
+        self.store = store
+        self.account = Account(key, settings)
+        self.gate = Gate(settings.timeouts.seat)
+        forget_on_fork(self.account, Account.forget)
+
+
+_shared: weakref.WeakValueDictionary[Any, _Shared] = weakref.WeakValueDictionary()
+_shared_mutex = threading.Lock()
+
+
+def _share(store: object, key: StoreKey, settings: Settings) -> _Shared:
+    identity = getattr(store, "identity", None)
+    whose = (id(store) if identity is None else identity, key)
+    with _shared_mutex:
+        shared = _shared.get(whose)
+        if shared is None:
+            shared = _shared[whose] = _Shared(store, key, settings)
+    return shared
+
+
+class Session:
+    """What the flows of one auth object share."""
+
+    def __init__(
+        self,
+        key: StoreKey,
+        *,
+        wire: Wire,
+        store: TokenStore | AsyncTokenStore,
+        settings: Settings,
+        verify_responses: bool,
+        on_event: Callable[[Event], object] | None,
+    ) -> None:
+        """Bind an account to a store."""
+        self.wire = wire
+        self.store = store
+        self.settings = settings
+        self.verify_responses = verify_responses
+        self.how = _how(store)
+        self._on_event = on_event
+        self._shared = _share(store, key, settings)
+        self.account = self._shared.account
+        self.gate = self._shared.gate
+        verified = wire.environment.response_key is not None
+        self.flow = CoboFlow(self.account, verified=verified, shared=store.shared)
+
+    @property
+    def awaits(self) -> bool:
+        """Whether the store is an async one."""
+        return self.how is How.AWAIT
+
+    def require_sync(self) -> None:
+        """Refuse to serve a sync client from an async store.
+
+        Raises:
+            AsyncStoreError: that is what was asked for.
+
+        """
+        if self.awaits:
+            message = "a sync client cannot use an AsyncTokenStore; give it a TokenStore"
+            raise AsyncStoreError(message)
+
+    def expose(self, held: HeldToken | None) -> None:
+        """Take a token for one that others know: renew it before it is used again."""
+        if held is not None:
+            self.account.refuse(held, "")
+
+    def emit(self, event: Event) -> None:
+        """Tell the log and the user; a handler that raises breaks nothing."""
+        _log(event)
+        if self._on_event is not None:
+            try:
+                self._on_event(event)
+            except Exception:
+                _logger.exception("on_event raised for %s", type(event).__name__)
+
+
+def _how(store: TokenStore | AsyncTokenStore) -> How:
+    if inspect.iscoroutinefunction(store.load):
+        return How.AWAIT
+    return How.THREAD if getattr(store, "blocking", True) else How.DIRECT
+
+
+def _log(event: Event) -> None:
+    whose = f"organization {event.org_id} at {event.base_url}"
+    match event:
+        case TokenAcquired():
+            _logger.info("acquired token %d of %s", event.generation, whose)
+        case TokenRenewed():
+            _logger.info("renewed token %d of %s", event.generation, whose)
+        case TokenTakenOver():
+            _logger.info("took over token %d of %s", event.generation, whose)
+        case RenewalFailed():
+            usable = "the current one goes on" if event.still_usable else "there is none"
+            _logger.warning("no new token of %s, %s: %s", whose, usable, event.error)
+        case SaveFailed():
+            _logger.warning("could not save token %d of %s: %s", event.generation, whose, event.error)
+        case ContentionSuspected():
+            _logger.warning(
+                "the token of %s is refused again and again soon after it was renewed; somebody "
+                "else seems to renew it from another store. Holding off for %.0f s",
+                whose,
+                event.hold_off,
+            )
+        case _:
+            _logger.info("%s of %s", type(event).__name__, whose)

@@ -1,0 +1,76 @@
+"""How often renewals may be forced: what keeps a refusing server from being hammered.
+
+A *forced* renewal answers a refusal. It was *in vain* where the request was refused again
+afterwards, or could not be repeated. The next forced one then waits, longer each time, until
+that same request is accepted: other requests being accepted says nothing about it.
+
+Forced renewals that help, but come far too often, mean that somebody else renews the same
+organization's token from another store: *contention*. They are held off as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+__all__ = ["Spacing"]
+
+_FIRST_WAIT_S = 30.0
+_LONGEST_WAIT_S = 600.0
+_CONTENTION_WINDOW_S = 3600.0
+_FORCED_FREELY = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Spacing:
+    """The memory of forced renewals, kept in the stored record.
+
+    Attributes:
+        vain_count: how many in a row have not been shown to help.
+        vain_until: seconds since the epoch; no forced renewal before.
+        vain_cause: the request that has to be accepted to reset the count.
+        forced_at: seconds since the epoch of the latest forced renewals, oldest first.
+
+    """
+
+    vain_count: int = 0
+    vain_until: float = 0.0
+    vain_cause: str = ""
+    forced_at: tuple[float, ...] = ()
+
+    def wait(self, now: float) -> float:
+        """Give the seconds to wait before the next forced renewal; 0.0 for none."""
+        until = max(self.vain_until, self._contention_until(now))
+        # Longer than any wait there is: the clock was set back, the wait means nothing.
+        return until - now if 0 < until - now <= _LONGEST_WAIT_S else 0.0
+
+    def contention(self, now: float) -> float:
+        """Give the seconds to wait because renewals come too often; 0.0 where they do not."""
+        return max(0.0, self._contention_until(now) - now)
+
+    def _contention_until(self, now: float) -> float:
+        recent = [at for at in self.forced_at if now - _CONTENTION_WINDOW_S < at <= now]
+        excess = len(recent) - _FORCED_FREELY
+        return 0.0 if excess < 0 else recent[-1] + _doubled(excess)
+
+    def forced(self, now: float) -> Spacing:
+        """Note a forced renewal."""
+        recent = [at for at in self.forced_at if now - _CONTENTION_WINDOW_S < at <= now]
+        return replace(self, forced_at=(*recent, now))
+
+    def in_vain(self, now: float, cause: str) -> Spacing:
+        """Note that a forced renewal did not help the request that caused it."""
+        return replace(
+            self,
+            vain_count=self.vain_count + 1,
+            vain_until=now + _doubled(self.vain_count),
+            vain_cause=cause,
+        )
+
+    def accepted(self) -> Spacing:
+        """Note that the request whose renewals were in vain has been accepted."""
+        return Spacing(forced_at=self.forced_at)
+
+
+def _doubled(times: int) -> float:
+    # The exponent is bounded before it is used, for it comes out of a stored record.
+    return min(_FIRST_WAIT_S * 2.0 ** min(times, 16), _LONGEST_WAIT_S)

@@ -1,0 +1,21 @@
+"""A strict Cobo for tests: no network, no account, no money."""
+
+from __future__ import annotations
+
+from httpx_cobo_auth.testing._faults import Fault, FaultDetails, FaultKind, Hold
+from httpx_cobo_auth.testing._records import Counters, LogEntry
+from httpx_cobo_auth.testing._tokens import IssuedToken
+from httpx_cobo_auth.testing.clock import ManualClock
+from httpx_cobo_auth.testing.simulator import CoboSimulator
+
+__all__ = [
+    "CoboSimulator",
+    "Counters",
+    "Fault",
+    "FaultDetails",
+    "FaultKind",
+    "Hold",
+    "IssuedToken",
+    "LogEntry",
+    "ManualClock",
+]

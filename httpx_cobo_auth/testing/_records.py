@@ -1,0 +1,67 @@
+"""What a simulator remembers for the test to look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["Counters", "LogEntry"]
+
+
+@dataclass(slots=True)
+class Counters:
+    """What has happened so far. The simulator counts under its lock; read at any time.
+
+    Attributes:
+        requests: requests to API paths that arrived.
+        exchanges: requests to the token endpoint that arrived, good or bad.
+        refreshes: exchanges by POST, that is with a refresh token.
+        implicits: exchanges by GET, that is by ``org_implicit``.
+        issued: access tokens issued.
+        spent_refresh_reused: times that a spent refresh token was sent again.
+        rejected: API requests that authentication refused.
+        bounced_writes: writes among them that were refused for a dead token.
+        executed_writes: writes that took effect.
+        duplicate_request_ids: transfers whose ``request_id`` had been executed before.
+        nonce_reused: requests with a nonce used before.
+        bad_signatures: requests whose signature does not fit.
+        wrong_org: requests for something of another organization than the token's.
+
+    """
+
+    requests: int = 0
+    exchanges: int = 0
+    refreshes: int = 0
+    implicits: int = 0
+    issued: int = 0
+    spent_refresh_reused: int = 0
+    rejected: int = 0
+    bounced_writes: int = 0
+    executed_writes: int = 0
+    duplicate_request_ids: int = 0
+    nonce_reused: int = 0
+    bad_signatures: int = 0
+    wrong_org: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One request that arrived, and what became of it.
+
+    Attributes:
+        method: in capitals.
+        target: path and query, the bytes that were sent.
+        headers: names and values, the bytes that were sent.
+        body: the bytes that were sent.
+        status: of the answer; ``None`` if it was dropped or withheld.
+        org_id: the organization that the token, or the exchange, is about, if known.
+        at: seconds since the epoch, by the simulator's clock.
+
+    """
+
+    method: str
+    target: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)
+    body: bytes = field(repr=False)
+    status: int | None
+    org_id: str | None
+    at: float

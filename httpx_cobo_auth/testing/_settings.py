@@ -1,0 +1,50 @@
+"""What can be set on a simulator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from httpx_cobo_auth.testing.clock import ManualClock
+
+if TYPE_CHECKING:
+    from httpx_cobo_auth.clock import Clock
+
+__all__ = ["Settings"]
+
+
+def _running_clock() -> Clock:
+    return ManualClock(running=True)
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class Settings:
+    """Identity and behaviour; the behaviour may be changed at any time.
+
+    Attributes:
+        client_id: the Portal App's client ID.
+        app_secret: the app's Ed25519 seed in hex; the documentation's example by default.
+        org_id: the organization that has the app installed from the beginning.
+        token_lifetime: seconds that access tokens issued from now on live.
+        expired_status: how a dead access token shows itself: 500 with ``error_code`` 1000,
+            as documented, or 401.
+        rotation_kills: whether issuing a token ends the organization's previous one at once.
+        reuse_revokes: whether a spent refresh token, seen again, kills all tokens of its
+            organization.
+        check_nonce: whether a nonce must be fresh milliseconds, never used before.
+        max_skew_s: seconds that a nonce may be away from the simulator's clock.
+        clock: the simulator's time; by default a running ``ManualClock``.
+
+    """
+
+    client_id: str = "cobo-simulator-client-id"
+    # The example of Cobo's documentation: public, and no key to anything.
+    app_secret: str = "06f78882576ec0e05b1e51a33548da7e8cf958c190ba96be77b1c671f98a2b5f"  # noqa: S105
+    org_id: str = "e3986401-4aec-480a-973d-e775a4518413"
+    token_lifetime: int = 43199
+    expired_status: Literal[500, 401] = 500
+    rotation_kills: bool = True
+    reuse_revokes: bool = True
+    check_nonce: bool = True
+    max_skew_s: float = 60.0
+    clock: Clock = field(default_factory=_running_clock)

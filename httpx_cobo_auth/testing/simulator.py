@@ -1,0 +1,210 @@
+"""``CoboSimulator``: a strict Cobo for tests, in memory and over a loopback socket."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import httpx
+
+from httpx_cobo_auth.environment import Environment
+from httpx_cobo_auth.testing._core import Core
+from httpx_cobo_auth.testing._faults import Fault, FaultDetails, FaultKind, Hold, Target
+from httpx_cobo_auth.testing._server import serving
+from httpx_cobo_auth.testing._settings import Settings
+from httpx_cobo_auth.testing._transport import respond, respond_async
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from typing import Unpack
+
+    from httpx_cobo_auth.testing._records import Counters, LogEntry
+    from httpx_cobo_auth.testing._tokens import IssuedToken
+
+__all__ = ["CoboSimulator"]
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class CoboSimulator(Settings, httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """A strict Cobo to test one's own program against; no network, no account, no money.
+
+    It verifies every signature and nonce on the bytes that were sent, rotates tokens as
+    Cobo does, signs its answers, counts, and can be told to fail. It is a transport for
+    clients of httpx and of httpx2, sync and async::
+
+        simulator = CoboSimulator()
+        auth = CoboOAuth(
+            client_id=simulator.client_id,
+            app_secret=simulator.app_secret,
+            org_id=simulator.org_id,
+            environment=simulator.environment,
+        )
+        with httpx.Client(transport=simulator, auth=auth) as client:
+            client.get("https://cobo.test/v2/wallets")
+        assert simulator.counters.exchanges == 1
+
+    and, for everything else, a server::
+
+        with simulator.serve() as environment:
+            ...  # environment.base_url is http://127.0.0.1:<port>/v2
+
+    Paths: ``/v2/oauth/token``, ``/v2/wallets`` (GET, POST), ``/v2/wallets/{id}``,
+    ``/v2/wallets/chains``, ``/v2/transactions``, ``/v2/transactions/{id}``,
+    ``/v2/transactions/transfer`` (POST), and ``/v2/echo``, which takes any method and tells
+    what arrived. A request with a header ``X-Expected-Org`` is refused, and counted as
+    ``wrong_org``, if its token belongs to another organization.
+
+    The arguments are the fields of ``Settings``, keywords all; the methods may be called
+    from any thread.
+
+    Attributes:
+        environment: what to hand to the client; the served one while ``serve()`` runs.
+
+    """
+
+    def __post_init__(self) -> None:
+        """Open for business, with one organization."""
+        self._core = Core(self)
+        self._core.waas.add_org(self.org_id)
+        self.environment = self._environment("https://cobo.test/v2")
+
+    def __repr__(self) -> str:
+        """Name the address; no secret."""
+        return f"<{type(self).__name__} at {self.environment.base_url}>"
+
+    @property
+    def counters(self) -> Counters:
+        """What has happened so far."""
+        return self._core.counters
+
+    @property
+    def log(self) -> list[LogEntry]:
+        """The last 10,000 requests that arrived, oldest first."""
+        with self._core.lock:
+            return list(self._core.log)
+
+    # Organizations, keys and tokens: of the simulator's first organization by default; an
+    # organization that was never added is a ValueError.
+
+    def add_org(self, org_id: str) -> None:
+        """Add an organization that has the app installed."""
+        with self._core.lock:
+            self._core.tokens.organizations[org_id] = True
+            self._core.waas.add_org(org_id)
+
+    def add_api_key(self, public_key: str, org_id: str | None = None) -> None:
+        """Add an API key (64 hex digits) of an organization: its requests need no token."""
+        with self._core.lock:
+            self._core.gate.add_key(public_key)
+            self._core.org_of_key[public_key] = self._known(org_id)
+
+    def uninstall(self, org_id: str | None = None) -> None:
+        """Let an organization uninstall the app: its tokens die, it gets no new ones."""
+        with self._core.lock:
+            org_id = self._known(org_id)
+            self._core.tokens.organizations[org_id] = False
+            self._core.tokens.revoke(org_id)
+            self._core.tokens.expire_refresh(org_id)
+
+    def install(self, org_id: str | None = None) -> None:
+        """Let an organization install the app again; its old tokens stay dead."""
+        with self._core.lock:
+            self._core.tokens.organizations[self._known(org_id)] = True
+
+    def issue_token(self, org_id: str | None = None) -> IssuedToken:
+        """Issue a pair of tokens without any request."""
+        with self._core.lock:
+            return self._core.tokens.issue(self._known(org_id))
+
+    def revoke_tokens(self, org_id: str | None = None) -> None:
+        """End an organization's access tokens before their time."""
+        with self._core.lock:
+            self._core.tokens.revoke(self._known(org_id))
+
+    def expire_refresh_token(self, org_id: str | None = None) -> None:
+        """End an organization's refresh token before its time."""
+        with self._core.lock:
+            self._core.tokens.expire_refresh(self._known(org_id))
+
+    # Trouble
+
+    def inject(
+        self,
+        where: str = "api",
+        kind: FaultKind = "answer",
+        *,
+        times: int | None = 1,
+        method: str | None = None,
+        **details: Unpack[FaultDetails],
+    ) -> Fault:
+        """Let something go wrong for the next requests that are well signed.
+
+        Kinds, each with ``delay_s`` if wanted:
+
+        - ``answer``: answered with ``status`` (503), ``body``, ``headers``; no effect.
+        - ``redirect``: answered with 307 to ``url``; no effect.
+        - ``refuse``: no connection (over a socket: reset before anything happens).
+        - ``drop``: takes effect, then the connection breaks.
+        - ``hang``: takes effect, is never answered. In memory this is a read timeout at
+          once; over a socket it lasts until ``remove()``.
+        - ``delay``: takes effect, is answered after ``delay_s``.
+        - ``tamper``, ``unsigned``: takes effect; the answer's signature is wrong, missing.
+        - ``garbage``, ``huge``: takes effect; the body is HTML, or 16 MiB long.
+
+        Args:
+            where: ``"token"``, ``"api"``, or how the path begins, such as ``"/v2/wallets"``.
+            kind: what goes wrong.
+            times: how many requests it meets; ``None`` for all until ``remove()``.
+            method: only requests with this method.
+            details: the fields of ``FaultDetails``.
+
+        Raises:
+            ValueError: ``where`` matches nothing, or a ``refuse`` is to have an effect.
+
+        """
+        fault = Fault(Target(where, method), kind, times, details)
+        with self._core.lock:
+            self._core.plan.faults.append(fault)
+        return fault
+
+    def hold(self, where: str = "api", *, method: str | None = None) -> Hold:
+        """Stop requests between effect and answer, until ``release()``.
+
+        In memory the client's read timeout counts meanwhile, as over a socket.
+        """
+        hold = Hold(Target(where, method))
+        with self._core.lock:
+            self._core.plan.holds.append(hold)
+        return hold
+
+    # Ways in
+
+    @contextmanager
+    def serve(self, *, port: int = 0) -> Generator[Environment]:
+        """Serve on 127.0.0.1 from a background thread; by default on any free port."""
+        before = self.environment
+        with serving(self._core.exchange, port) as bound:
+            self.environment = self._environment(f"http://127.0.0.1:{bound}/v2")
+            try:
+                yield self.environment
+            finally:
+                self.environment = before
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Serve a sync client of httpx or httpx2."""
+        return respond(self._core.exchange, request)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Serve an async client of httpx or httpx2, on asyncio or trio."""
+        return await respond_async(self._core.exchange, request)
+
+    def _known(self, org_id: str | None) -> str:
+        org_id = org_id or self.org_id
+        if org_id not in self._core.tokens.organizations:
+            message = "no such organization: add_org() it first"
+            raise ValueError(message)
+        return org_id
+
+    def _environment(self, base_url: str) -> Environment:
+        return Environment("simulator", base_url, self._core.signer.public_key)

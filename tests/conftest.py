@@ -1,0 +1,84 @@
+"""What every test runs under: warnings are errors, and nothing may block an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
+import blockbuster.blockbuster
+import pytest
+import trio.lowlevel
+from blockbuster import BlockingError, blockbuster_ctx
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from httpx_cobo_auth.testing import CoboSimulator, ManualClock
+
+MISSING_SERVICE = "missing service"
+"""Begins the reason of every skip for want of a server or daemon. With CI set, it fails."""
+
+
+@pytest.fixture(scope="module", params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """Run every async test on both event loops."""
+    return cast("str", request.param)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Time that moves only when the test moves it."""
+    from httpx_cobo_auth.testing import ManualClock  # noqa: PLC0415 - coverage has begun by now
+
+    return ManualClock()
+
+
+@pytest.fixture
+def simulator(clock: ManualClock) -> CoboSimulator:
+    """A Cobo of the test's own, on the test's clock."""
+    from httpx_cobo_auth.testing import CoboSimulator  # noqa: PLC0415 - coverage has begun by now
+
+    return CoboSimulator(clock=clock)
+
+
+@pytest.fixture(autouse=True)
+def blocking_calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Fail the test if the package blocks an event loop, even where it swallows the error.
+
+    blockbuster knows asyncio only; it is shown trio's loop as well. It cannot see into
+    ``with lock:``, whose C code bypasses ``Lock.acquire``, nor below C extensions.
+    """
+    seen: list[str] = []
+
+    class RecordedBlockingError(BlockingError):
+        def __init__(self, func: str) -> None:
+            super().__init__(func)
+            seen.append(func)
+
+    monkeypatch.setattr(blockbuster.blockbuster, "BlockingError", RecordedBlockingError)
+    loops = SimpleNamespace(get_running_loop=_running_loop)
+    monkeypatch.setattr(blockbuster.blockbuster, "asyncio", loops)
+    with blockbuster_ctx("httpx_cobo_auth", excluded_modules=["httpx_cobo_auth.testing"]):
+        yield seen
+    assert not seen, f"blocked the event loop: {', '.join(seen)}"
+
+
+def _running_loop() -> object:
+    """Give the running loop of either kind; ``RuntimeError`` where there is none."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return trio.lowlevel.current_trio_token()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With CI set, let no test hide behind a service that is not there."""
+    report = yield
+    wanting = f"Skipped: {MISSING_SERVICE}" in str(report.longrepr)
+    if report.skipped and wanting and os.environ.get("CI"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped although CI is set: {report.longrepr}"
+    return report

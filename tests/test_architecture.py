@@ -1,0 +1,173 @@
+"""The shape of the package: who may import whom, how long a module is, what it exports."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from blockbuster import BlockingError
+
+import httpx_cobo_auth
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKAGE = "httpx_cobo_auth"
+ROOT = Path(httpx_cobo_auth.__path__[0])
+MAX_LINES = 300
+
+# From the ground up. A module imports from lines above its own, never from its own line
+# or below; a name that ends in a dot stands for the whole subpackage, whose members may
+# import each other without circles.
+LAYERS = [
+    ("errors", "forking"),
+    ("clock", "family", "spacing"),
+    ("bodies", "environment", "events", "gate", "settings", "signing", "tokens"),
+    ("ops", "records"),
+    ("account", "effects", "stores."),
+    ("custody", "judge", "news", "wire"),
+    ("bookkeeping", "exchange"),
+    ("renew",),
+    ("flow",),
+    ("session",),
+    ("perform",),
+    ("drivers",),
+    ("oauth",),
+    ("portal",),
+    ("__init__", "httpx2."),
+    ("testing.",),
+]
+
+# What decides. It waits for nothing: no network, no files, no event loops. A mutex around a
+# few lines of arithmetic is no wait, so `threading` may be imported, and `forking` as well.
+PURE = {
+    *("errors", "clock", "environment", "spacing", "events", "settings", "signing", "tokens"),
+    *("records", "effects", "account", "judge", "news", "bookkeeping", "exchange", "renew"),
+    "flow",
+}
+IMPURE_IMPORTS = {
+    *("httpx", "httpx2", "httpcore", "anyio", "asyncio", "trio", "sniffio"),
+    *("socket", "ssl", "multiprocessing", "concurrent", "subprocess", "select"),
+    *("filelock", "keyring", "redis", "os", "pathlib", "tempfile", "shutil"),
+}
+
+
+def modules() -> dict[str, Path]:
+    """Every module by its name below the package: ``flow``, ``stores.file``, ``__init__``."""
+    found: dict[str, Path] = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def every_import(path: Path) -> Iterator[str]:
+    """Absolute names imported anywhere in the module, under TYPE_CHECKING and lazily, too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            for alias in node.names:
+                member = f"{node.module}.{alias.name}"
+                yield member if is_module(member) else str(node.module)
+
+
+def is_module(name: str) -> bool:
+    """Tell whether the dotted name is a module or subpackage of the package."""
+    name = name.removeprefix(f"{PACKAGE}.")
+    return name in MODULES or f"{name}.__init__" in MODULES
+
+
+def internal_imports(path: Path) -> set[str]:
+    """Which of our own modules the module imports."""
+    names: set[str] = set()
+    for name in every_import(path):
+        if name == PACKAGE:
+            names.add("__init__")
+        elif name.startswith(f"{PACKAGE}."):
+            below = name.removeprefix(f"{PACKAGE}.")
+            names.add(below if below in MODULES else f"{below}.__init__")
+    return names
+
+
+def layer_of(module: str) -> tuple[int, str]:
+    """Which layer a module belongs to, and under which entry of it."""
+    for depth, entries in enumerate(LAYERS):
+        for entry in entries:
+            if module == entry or (entry.endswith(".") and module.startswith(entry)):
+                return depth, entry
+    pytest.fail(f"{module} has no place in LAYERS")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_strictly_downward(module: str) -> None:
+    depth, entry = layer_of(module)
+    for imported in internal_imports(MODULES[module]):
+        below, entry_below = layer_of(imported)
+        within_subpackage = entry == entry_below and entry.endswith(".")
+        assert below < depth or within_subpackage, f"{module} imports {imported}"
+
+
+def test_imports_have_no_circles() -> None:
+    graph = {module: internal_imports(path) for module, path in MODULES.items()}
+    while graph:
+        leaves = {module for module, imports in graph.items() if not imports & graph.keys()}
+        assert leaves, f"a circle among {sorted(graph)}"
+        graph = {module: imports for module, imports in graph.items() if module not in leaves}
+
+
+@pytest.mark.parametrize("module", sorted(PURE & MODULES.keys()))
+def test_what_decides_does_no_io(module: str) -> None:
+    roots = {name.partition(".")[0] for name in every_import(MODULES[module])}
+    assert not roots & IMPURE_IMPORTS
+    assert internal_imports(MODULES[module]) <= PURE | {"forking"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_has_one_job_and_fits_in_the_head(module: str) -> None:
+    assert len(MODULES[module].read_text(encoding="utf-8").splitlines()) < MAX_LINES
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if "._" not in f".{name}"])
+def test_exports_are_declared_and_complete(module: str) -> None:
+    # That they are sorted, ruff sees to (RUF022).
+    namespace = importlib.import_module(f"{PACKAGE}.{module}".removesuffix(".__init__"))
+    exported: list[str] = namespace.__all__
+    assert len(exported) == len(set(exported))
+    assert not [name for name in exported if not hasattr(namespace, name)]
+    assert public_definitions(MODULES[module]) <= set(exported)
+
+
+def public_definitions(path: Path) -> set[str]:
+    """Public names that a module defines at its top level, or that a package passes on."""
+    names: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name):
+                names.add(name)
+            case ast.AsyncFunctionDef(name=name) | ast.AnnAssign(target=ast.Name(id=name)):
+                names.add(name)
+            case ast.Assign(targets=targets):
+                names.update(target.id for target in targets if isinstance(target, ast.Name))
+            case ast.ImportFrom(module=str(source)) if path.stem == "__init__":
+                if source.startswith(PACKAGE):
+                    names.update(alias.asname or alias.name for alias in node.names)
+            case _:
+                pass
+    return {name for name in names if not name.startswith("_")}
+
+
+async def test_blocking_the_event_loop_does_not_go_unnoticed(blocking_calls: list[str]) -> None:
+    code = compile("time.sleep(0)", ROOT / "made_up.py", "exec")
+    with pytest.raises(BlockingError):
+        exec(code, {"time": time})  # noqa: S102 - code that seems to be the package's own
+    assert blocking_calls == ["time.sleep"]
+    blocking_calls.clear()

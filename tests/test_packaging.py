@@ -1,0 +1,80 @@
+"""The wheel: what is inside, and that it works alone, without extras and without surprises."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+EXTRAS = ("httpx2", "keyring", "pytest", "redis", "trio")
+
+
+def run(*command: str | Path) -> str:
+    """Give what the command prints; fail with what it said if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel with the build backend that is installed here."""
+    folder = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT)
+    [built] = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the wheel into a fresh environment, its dependencies lent by this one."""
+    folder = tmp_path_factory.mktemp("fresh")
+    run(sys.executable, "-m", "venv", "--without-pip", folder)
+    python = folder / "bin" / "python"
+    run(sys.executable, *f"-m pip --python {python} install --no-index --no-deps {wheel}".split())
+    purelib = run(
+        python, "-I", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"
+    ).strip()
+    # A path added by a .pth file has its own .pth files ignored: the editable install of
+    # this checkout stays out.
+    Path(purelib, "dependencies.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
+    return python
+
+
+def test_the_wheel_holds_the_typed_package_and_nothing_else(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "httpx_cobo_auth/py.typed" in names
+    metadata = "httpx_cobo_auth-0.1.0.dist-info"
+    assert {name.partition("/")[0] for name in names} == {"httpx_cobo_auth", metadata}
+    assert f"{metadata}/licenses/LICENSE" in names
+
+
+def test_the_wheel_works_without_any_extra(python: Path) -> None:
+    program = f"""
+import sys
+sys.modules.update(dict.fromkeys({EXTRAS}))  # each import of one fails now
+import httpx_cobo_auth
+import httpx_cobo_auth.testing
+for name in httpx_cobo_auth.__all__:
+    getattr(httpx_cobo_auth, name)
+print(httpx_cobo_auth.__file__)
+"""
+    where = run(python, "-I", "-W", "error", "-c", program).strip()
+    assert Path(where).is_relative_to(python.parent.parent)
+
+
+@pytest.mark.parametrize("module", ["httpx_cobo_auth", "httpx_cobo_auth.testing"])
+def test_importing_the_package_imports_no_extra(python: Path, module: str) -> None:
+    program = f"""
+import sys
+import httpx
+before = set(sys.modules)
+import {module}
+print(*sorted({{name.partition(".")[0] for name in set(sys.modules) - before}}))
+"""
+    assert not set(run(python, "-I", "-c", program).split()) & set(EXTRAS)
