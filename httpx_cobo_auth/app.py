@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from httpx_cobo_auth.clock import SystemClock
 from httpx_cobo_auth.environment import environment_named
@@ -16,7 +16,7 @@ from httpx_cobo_auth.stores.memory import MemoryStore
 from httpx_cobo_auth.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from httpx_cobo_auth.clock import Clock
     from httpx_cobo_auth.environment import Environment
@@ -24,7 +24,18 @@ if TYPE_CHECKING:
     from httpx_cobo_auth.signing import Signer
     from httpx_cobo_auth.stores.base import AsyncTokenStore, TokenStore
 
-__all__ = ["App", "app_from_env"]
+__all__ = ["App", "Options", "app_from_env"]
+
+
+class Options(TypedDict, total=False):
+    """What ``CoboOAuth`` and ``PortalApp`` can be given besides; they say what each means."""
+
+    store: TokenStore | AsyncTokenStore | None
+    replay_writes: bool
+    verify_responses: bool
+    on_event: Callable[[Event], object] | None
+    timeouts: Timeouts | None
+    clock: Clock | None
 
 
 class App:
@@ -41,12 +52,7 @@ class App:
         client_id: str,
         app_secret: str | Signer,
         environment: Environment | str,
-        store: TokenStore | AsyncTokenStore | None = None,
-        replay_writes: bool = False,
-        verify_responses: bool = False,
-        on_event: Callable[[Event], object] | None = None,
-        timeouts: Timeouts | None = None,
-        clock: Clock | None = None,
+        **options: Unpack[Options],
     ) -> None:
         """Check what is given."""
         try:
@@ -55,14 +61,16 @@ class App:
             del app_secret  # A traceback with locals must not show it.
         self.client_id = _name("client_id", client_id)
         self.environment = environment_named(environment)
-        self.store = MemoryStore() if store is None else store
-        clock = SystemClock() if clock is None else clock
-        if verify_responses and self.environment.response_key is None:
+        store = options.get("store")
+        self._store = MemoryStore() if store is None else store
+        self._verify_responses = options.get("verify_responses", False)
+        self._on_event = options.get("on_event")
+        clock = options.get("clock") or SystemClock()
+        timeouts = options.get("timeouts") or Timeouts()
+        if self._verify_responses and self.environment.response_key is None:
             message = "verify_responses needs an environment with a response_key to verify by"
             raise ConfigurationError(message)
-        self._verify_responses = verify_responses
-        self._on_event = on_event
-        self._settings = Settings(clock, replay_writes, timeouts or Timeouts())
+        self._settings = Settings(clock, options.get("replay_writes", False), timeouts)
         self._wire = Wire(self.environment, signer, NonceSource(clock), clock)
 
     def session(self, org_id: str) -> Session:
@@ -70,14 +78,14 @@ class App:
         return Session(
             StoreKey(self.environment.base_url, self.client_id, _name("org_id", org_id)),
             wire=self._wire,
-            store=self.store,
+            store=self._store,
             settings=self._settings,
             verify_responses=self._verify_responses,
             on_event=self._on_event,
         )
 
 
-def app_from_env(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+def app_from_env() -> dict[str, Any]:
     """Read client ID, app secret and environment under the names that Cobo's own tools use.
 
     Raises:
@@ -89,12 +97,11 @@ def app_from_env(environ: Mapping[str, str] | None = None) -> dict[str, str]:
         "app_secret": "COBO_APP_SECRET",
         "environment": "COBO_ENV",
     }
-    values = os.environ if environ is None else environ
-    missing = [name for name in names.values() if not values.get(name)]
+    missing = [name for name in names.values() if not os.environ.get(name)]
     if missing:
         message = f"set {' and '.join(missing)} in the environment"
         raise ConfigurationError(message)
-    return {argument: values[name] for argument, name in names.items()}
+    return {argument: os.environ[name] for argument, name in names.items()}
 
 
 def _name(what: str, value: object) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from httpx_cobo_auth.family import family_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     import httpx
 
@@ -27,12 +27,13 @@ def read_answer(response: httpx.Response) -> bytes | None:
     if response.is_stream_consumed:
         return _content(response)
     stream: Any = response.stream
-    chunks, size, rest = [], 0, iter(stream)
+    chunks: list[bytes] = []
+    size, rest = 0, iter(stream)
     for chunk in rest:
         chunks.append(chunk)
         size += len(chunk)
         if size > _MAX_BODY_BYTES:
-            response.stream = _unread(response, chunks, rest, stream)
+            response.stream = _unread(response, chunks, rest, stream.close)
             return None
     stream.close()
     response.stream = family_of(response).ByteStream(b"".join(chunks))
@@ -44,12 +45,13 @@ async def aread_answer(response: httpx.Response) -> bytes | None:
     if response.is_stream_consumed:
         return _content(response)
     stream: Any = response.stream
-    chunks, size, rest = [], 0, aiter(stream)
+    chunks: list[bytes] = []
+    size, rest = 0, aiter(stream)
     async for chunk in rest:
         chunks.append(chunk)
         size += len(chunk)
         if size > _MAX_BODY_BYTES:
-            response.stream = _aunread(response, chunks, rest, stream)
+            response.stream = _aunread(response, chunks, rest, stream.aclose)
             return None
     await stream.aclose()
     response.stream = family_of(response).ByteStream(b"".join(chunks))
@@ -70,7 +72,8 @@ def take_body(response: httpx.Response, timeout: float) -> bytes | None:
     stream: Any = response.stream
     response.stream = family_of(response).ByteStream(b"")
     deadline = time.monotonic() + timeout
-    chunks, size = [], 0
+    chunks: list[bytes] = []
+    size = 0
     try:
         for chunk in stream:
             chunks.append(chunk)
@@ -90,7 +93,8 @@ async def atake_body(response: httpx.Response) -> bytes | None:
         return _content(response)
     stream: Any = response.stream
     response.stream = family_of(response).ByteStream(b"")
-    chunks, size = [], 0
+    chunks: list[bytes] = []
+    size = 0
     try:
         async for chunk in stream:
             chunks.append(chunk)
@@ -115,45 +119,43 @@ def _decoded(response: httpx.Response, raw: bytes) -> bytes:
     headers = {
         name: response.headers[name] for name in ("Content-Encoding",) if name in response.headers
     }
-    return family_of(response).Response(200, headers=headers, content=raw).content
+    twin: httpx.Response = family_of(response).Response(200, headers=headers, content=raw)
+    return twin.content
 
 
 def _unread(
-    response: httpx.Response, chunks: list[bytes], rest: Iterator[bytes], stream: Any  # noqa: ANN401
-) -> Any:  # noqa: ANN401
+    response: httpx.Response,
+    chunks: list[bytes],
+    rest: Iterator[bytes],
+    close: Callable[[], None],
+) -> Any:  # noqa: ANN401 - a stream of the answer's own family
+    """Give a stream of what was read of an answer, and then the rest of it."""
+
+    def both(_self: object) -> Iterator[bytes]:
+        yield from chunks
+        yield from rest
+
     base = family_of(response).SyncByteStream
+    return type("Unread", (base,), {"__iter__": both, "close": _closer(close)})()
 
-    class Unread(base):
-        """What was read of an answer, and then the rest of it."""
 
-        def __iter__(self) -> Iterator[bytes]:
-            yield from chunks
-            yield from rest
-
-        def close(self) -> None:
-            stream.close()
-
-    return Unread()
+def _closer(close: Callable[[], Any]) -> Callable[[object], Any]:
+    return lambda _self: close()
 
 
 def _aunread(
     response: httpx.Response,
     chunks: list[bytes],
     rest: AsyncIterator[bytes],
-    stream: Any,  # noqa: ANN401
-) -> Any:  # noqa: ANN401
+    close: Callable[[], Awaitable[None]],
+) -> Any:  # noqa: ANN401 - a stream of the answer's own family
+    """Give a stream of what was read of an answer, and then the rest of it."""
+
+    async def both(_self: object) -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+        async for chunk in rest:
+            yield chunk
+
     base = family_of(response).AsyncByteStream
-
-    class Unread(base):
-        """What was read of an answer, and then the rest of it."""
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            for chunk in chunks:
-                yield chunk
-            async for chunk in rest:
-                yield chunk
-
-        async def aclose(self) -> None:
-            await stream.aclose()
-
-    return Unread()
+    return type("Unread", (base,), {"__aiter__": both, "aclose": _closer(close)})()

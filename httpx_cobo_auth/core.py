@@ -7,7 +7,7 @@ as a base by the modules ``oauth`` and ``httpx2``.
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
 
 from httpx_cobo_auth.app import App, app_from_env
 from httpx_cobo_auth.drivers import AsyncDriver, SyncDriver
@@ -20,14 +20,12 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from httpx_cobo_auth.app import Options
     from httpx_cobo_auth.clock import Clock
     from httpx_cobo_auth.effects import Flow
     from httpx_cobo_auth.environment import Environment
-    from httpx_cobo_auth.events import Event
     from httpx_cobo_auth.session import Session
-    from httpx_cobo_auth.settings import Timeouts
     from httpx_cobo_auth.signing import Signer
-    from httpx_cobo_auth.stores.base import AsyncTokenStore, TokenStore
     from httpx_cobo_auth.tokens import HeldToken, Token
 
 __all__ = ["ClientAuth", "FlowAuth", "OAuth", "PlainAuth", "client_options"]
@@ -49,9 +47,7 @@ class FlowAuth:
         """Give the flow that decides about a request."""
         raise NotImplementedError
 
-    def auth_flow(
-        self, request: httpx.Request
-    ) -> Generator[httpx.Request, httpx.Response, None]:
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Go through the flow of one request; the same as ``sync_auth_flow``."""
         return self.sync_auth_flow(request)
 
@@ -135,12 +131,7 @@ class OAuth(FlowAuth):
         app_secret: str | Signer,
         org_id: str,
         environment: Environment | str,
-        store: TokenStore | AsyncTokenStore | None = None,
-        replay_writes: bool = False,
-        verify_responses: bool = False,
-        on_event: Callable[[Event], object] | None = None,
-        timeouts: Timeouts | None = None,
-        clock: Clock | None = None,
+        **options: Unpack[Options],
     ) -> None:
         """Bind the app's key, the organization and the environment to a store."""
         try:
@@ -148,18 +139,10 @@ class OAuth(FlowAuth):
                 client_id=client_id,
                 app_secret=app_secret,
                 environment=environment,
-                store=store,
-                replay_writes=replay_writes,
-                verify_responses=verify_responses,
-                on_event=on_event,
-                timeouts=timeouts,
-                clock=clock,
+                **options,
             )
         finally:
             del app_secret  # A traceback with locals must not show it.
-        self._bind(app, org_id)
-
-    def _bind(self, app: App, org_id: str) -> None:
         self._app = app
         self._session = app.session(org_id)
 
@@ -167,11 +150,12 @@ class OAuth(FlowAuth):
     def of_app(cls, app: App, org_id: str) -> Self:
         """Give the auth of one organization of an app; what ``PortalApp.org`` does."""
         auth = cls.__new__(cls)
-        auth._bind(app, org_id)
+        auth._app = app  # noqa: SLF001 - this is one of us
+        auth._session = app.session(org_id)  # noqa: SLF001
         return auth
 
     @classmethod
-    def from_env(cls, *, org_id: str, **options: Any) -> Self:  # noqa: ANN401 - as __init__ has them
+    def from_env(cls, *, org_id: str, **options: Unpack[Options]) -> Self:
         """Make one from ``COBO_APP_CLIENT_ID``, ``COBO_APP_SECRET`` and ``COBO_ENV``.
 
         These are the names that Cobo's own tools use.

@@ -77,11 +77,7 @@ class Custody:
             return self._lock is not None and not self._busy
 
     def _call(self, method: Callable[[], _T]) -> _T:
-        with self._mutex:
-            if self._closed:
-                message = "the flow has ended"
-                raise StoreUnavailableError(message)
-            self._busy = True
+        self._begin()
         try:
             return method()
         except StoreError:
@@ -89,11 +85,21 @@ class Custody:
         except Exception as error:
             raise _unavailable(error) from error
         finally:
-            with self._mutex:
-                self._busy = False
-                late = self._closed
-            if late:
+            if self._end():
                 self.release()
+
+    def _begin(self) -> None:
+        with self._mutex:
+            if self._closed:
+                message = "the flow has ended"
+                raise StoreUnavailableError(message)
+            self._busy = True
+
+    def _end(self) -> bool:
+        """Tell whether the flow ended meanwhile, so that nobody else releases the lock."""
+        with self._mutex:
+            self._busy = False
+            return self._closed
 
 
 class AsyncCustody:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any, TypeVar, assert_never, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import anyio
 import anyio.lowlevel
@@ -107,6 +107,10 @@ class SyncDriver:
             return cast("_T", stop.value)
         raise AssertionError  # pragma: no cover - only flows with a request send one
 
+    def _own(self) -> httpx.Client:
+        assert self._client is not None  # noqa: S101 - a performer asks has_client first
+        return self._client
+
     def _carry_out(self, op: AnyOp) -> Any:  # noqa: ANN401 - each has its own result
         match op:
             case ReadAnswer():
@@ -118,7 +122,7 @@ class SyncDriver:
             case Pause():
                 return op.waiter.wait(op.seconds) if op.waiter else time.sleep(op.seconds)
             case SendOwn():
-                return self._client.send(op.request, auth=None, follow_redirects=False, stream=True)
+                return self._own().send(op.request, auth=None, follow_redirects=False, stream=True)
 
 
 # ------------------------------------------------------------------------------------ async
@@ -208,6 +212,10 @@ class AsyncDriver:
         finally:
             await _finish(performer)
 
+    def _own(self) -> httpx.AsyncClient:
+        assert self._client is not None  # noqa: S101 - a performer asks has_client first
+        return self._client
+
     async def _carry_out(self, op: AnyOp) -> Any:  # noqa: ANN401 - each has its own result
         match op:
             case ReadAnswer():
@@ -221,7 +229,7 @@ class AsyncDriver:
                 return await (op.waiter.wait(op.seconds) if op.waiter else anyio.sleep(op.seconds))
             case SendOwn():
                 with anyio.fail_after(op.timeout):
-                    return await self._client.send(
+                    return await self._own().send(
                         op.request, auth=None, follow_redirects=False, stream=True
                     )
 

@@ -6,12 +6,8 @@ Types are written as httpx's; httpx2's have the same shape.
 
 from __future__ import annotations
 
-import functools
 import sys
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from types import ModuleType
+from typing import Any
 
 __all__ = ["family_of"]
 
@@ -25,11 +21,7 @@ def family_of(thing: object) -> Any:  # noqa: ANN401 - a module, httpx or httpx2
         TypeError: to neither.
 
     """
-    return _family_of_type(type(thing))
-
-
-@functools.lru_cache(maxsize=64)
-def _family_of_type(kind: type) -> ModuleType:
+    kind = type(thing)
     for base in kind.__mro__:
         name = base.__module__.partition(".")[0]
         if name in _FAMILIES:

@@ -30,6 +30,7 @@ __all__ = ["Call", "CoboFlow", "signed_flow"]
 
 _MAX_RENEWALS = 4
 _MAX_SUPERSEDED = 3
+_REFUSALS = (Verdict.REFUSED, Verdict.REFUSED_OR_FAILED)
 
 
 class _Url(Protocol):
@@ -60,6 +61,16 @@ class Call:
         return f"{self.method} {self.url.path}"
 
 
+@dataclass(slots=True)
+class _Tries:
+    """What has been tried for one request; each of it only so often."""
+
+    clock_corrected: bool = False
+    looked: bool = False
+    forced: bool = False
+    superseded: int = 0
+
+
 class CoboFlow:
     """The flows of one organization.
 
@@ -79,40 +90,45 @@ class CoboFlow:
     def request(self, call: Call) -> Flow[None]:
         """Carry one request of the caller's through."""
         account = self._account
-        clock_corrected = looked = forced = False
-        superseded = 0
+        tries = _Tries()
         while True:
             held = yield from self._choose(write=call.write)
             answer: Answer = yield Send(held)
             verdict = judge_answer(answer)
-            if verdict is Verdict.ACCEPTED or verdict is Verdict.INCURABLE:
-                if verdict is Verdict.ACCEPTED and account.spacing.vain_count:
+            if verdict is Verdict.ACCEPTED:
+                if account.spacing.vain_count:
                     account.accepted(call.cause)
                 return
-            if verdict is Verdict.CLOCK_OFF:
-                if clock_corrected:
-                    return
-                clock_corrected = True
+            if verdict is Verdict.CLOCK_OFF and not tries.clock_corrected:
+                tries.clock_corrected = True
                 yield CorrectClock(answer.seconds_off or 0.0)
-            elif verdict is Verdict.FORBIDDEN:
-                if looked or not (yield from look_for_newer(account, held)):
+            elif verdict is Verdict.FORBIDDEN and not tries.looked:
+                tries.looked = True
+                if not (yield from look_for_newer(account, held)):
                     return
-                looked = True
-            elif verdict is Verdict.REFUSED_OR_FAILED and call.write and not call.replay:
-                # It may have run. Whether it shall run again is the caller's to decide.
-                account.refuse(held, call.cause)
-                return
-            elif account.held is not held and superseded < _MAX_SUPERSEDED:
-                # A newer token came while the request was under way: nothing was forced.
-                superseded += 1
-            elif forced:
-                yield from note_vain(account, call.cause)
-                return
+            elif verdict in _REFUSALS:
+                if not (yield from self._mend(call, held, verdict, tries)):
+                    return
             else:
-                forced = True
-                need = Need(Urgency.FORCED, held, cause=call.cause)
-                if (yield from self._renew(need)) is None:
-                    return
+                return
+
+    def _mend(self, call: Call, held: HeldToken, verdict: Verdict, tries: _Tries) -> Flow[bool]:
+        """Get another token after a refusal; tell whether the request is to be sent again."""
+        account = self._account
+        if verdict is Verdict.REFUSED_OR_FAILED and call.write and not call.replay:
+            # It may have run. Whether it shall run again is the caller's to decide.
+            account.refuse(held, call.cause)
+            return False
+        if account.held is not held and tries.superseded < _MAX_SUPERSEDED:
+            # A newer token came while the request was under way: nothing was forced.
+            tries.superseded += 1
+            return True
+        if tries.forced:
+            yield from note_vain(account, call.cause)
+            return False
+        tries.forced = True
+        renewed = yield from self._renew(Need(Urgency.FORCED, held, cause=call.cause))
+        return renewed is not None
 
     def token(self) -> Flow[HeldToken]:
         """Get a valid token, renewed where it is time to."""
@@ -121,9 +137,7 @@ class CoboFlow:
     def renew(self) -> Flow[HeldToken]:
         """Get a token that was asked for after this call began."""
         account = self._account
-        need = Need(
-            Urgency.EXPLICIT, account.held, sent_after=account.settings.clock.time()
-        )
+        need = Need(Urgency.EXPLICIT, account.held, sent_after=account.settings.clock.time())
         held = yield from self._renew(need)
         if held is None:
             message = "another renewal came first, again and again"
@@ -177,17 +191,13 @@ class CoboFlow:
             return None
         if account.refused is held and account.forced_wait() <= 0.0:
             # The write that was refused is not repeated, so nothing shows that this helps.
-            return Need(
-                Urgency.DOUBT, held, cause=account.refused_cause, replayable=False
-            )
+            return Need(Urgency.DOUBT, held, cause=account.refused_cause, replayable=False)
         if state is TokenState.STALE:
             return Need(Urgency.EARLY, held, patient=write)
         return None
 
     def _renew(self, need: Need) -> Flow[HeldToken | None]:
-        return (
-            yield from renew(self._account, need, verified=self._verified, shared=self._shared)
-        )
+        return (yield from renew(self._account, need, verified=self._verified, shared=self._shared))
 
 
 def signed_flow() -> Flow[None]:

@@ -138,8 +138,10 @@ class Gate:
         Inside of another write, or of the exchange itself, there is no waiting.
         """
         with self._mutex:
-            if self._door_closed and self._seat_until > self._monotonic() and not any(
-                parent == self._seat or parent in self._writes for parent in parents
+            if (
+                self._door_closed
+                and self._seat_until > self._monotonic()
+                and not any(parent == self._seat or parent in self._writes for parent in parents)
             ):
                 self._waiters.append(waiter)
                 ticket = None

@@ -49,9 +49,7 @@ class Newsroom:
     def issued(self, held: HeldToken, *, implicit: bool) -> None:
         """Cobo issued a token."""
         kind = TokenAcquired if implicit else TokenRenewed
-        event = kind(
-            generation=held.generation, expires_at=held.token.expires_at, **self._whose()
-        )
+        event = kind(generation=held.generation, expires_at=held.token.expires_at, **self._whose())
         self.events.append(event)
 
     def taken_over(self, held: HeldToken) -> None:

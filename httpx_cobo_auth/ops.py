@@ -16,9 +16,17 @@ if TYPE_CHECKING:
     import httpx
 
 
-__all__ = ["AnyOp", "CallStore", "How", "Op", "Pause", "ReadAnswer", "SendOwn", "TakeBody", "Waiting"]
-
-
+__all__ = [
+    "AnyOp",
+    "CallStore",
+    "How",
+    "Op",
+    "Pause",
+    "ReadAnswer",
+    "SendOwn",
+    "TakeBody",
+    "Waiting",
+]
 
 
 class Waiting(Protocol):

@@ -7,13 +7,13 @@ by the driver, and by ``__del__`` where nobody resumes the driver any more.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, assert_never
 
-from httpx_cobo_auth.custody import AsyncCustody, Custody
 from httpx_cobo_auth.effects import (
     Answer,
     BeginWrite,
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from httpx_cobo_auth.custody import AsyncCustody, Custody
     from httpx_cobo_auth.gate import Ticket
     from httpx_cobo_auth.ops import AnyOp, Waiting
     from httpx_cobo_auth.session import Session
@@ -204,9 +205,7 @@ class Performer:
             return Answer(status)
         return Answer(status, error_code_of(body), session.wire.seconds_off(response, body))
 
-    def _exchange(
-        self, effect: Exchange
-    ) -> Steps[ExchangeAnswer | ExchangeFault]:
+    def _exchange(self, effect: Exchange) -> Steps[ExchangeAnswer | ExchangeFault]:
         session, timeout = self._session, effect.timeout
         request = session.wire.exchange_request(
             self._family.Request, session.account.key, effect.spend, timeout
@@ -247,20 +246,16 @@ class Performer:
         text = f"{type(error).__name__}: {error}"[:_LONGEST_TEXT]
         return ExchangeFault(TokenEndpointError(f"the token endpoint {what} ({text})"), unsent)
 
-    def _inside(
-        self, ticket: Ticket | None, request: httpx.Request | SendOwn
-    ) -> Steps[Any]:
+    def _inside(self, ticket: Ticket | None, request: httpx.Request | SendOwn) -> Steps[Any]:
         if ticket is None:
             return (yield request)
         reset = _parents.set((*_parents.get(), ticket.number))
         try:
             return (yield request)
         finally:
-            try:
+            # A flow can be closed from another task. The number means nothing by now.
+            with contextlib.suppress(ValueError):
                 _parents.reset(reset)
-            except ValueError:
-                # The flow was closed from another task. The number means nothing by now.
-                pass
 
     def _scrub(self, response: httpx.Response) -> None:
         """Take exchanges out of the history that the caller gets to see."""
@@ -339,9 +334,7 @@ class Performer:
     @property
     def _store(self) -> Custody | AsyncCustody:
         if self._custody is None:
-            session = self._session
-            kind: Any = AsyncCustody if session.awaits else Custody
-            self._custody = kind(session.store, session.account.key, session.settings.timeouts.lock_ttl)
+            self._custody = self._session.custody()
         return self._custody
 
     def _call_store(self, method: Callable[[], Any]) -> Steps[Any]:

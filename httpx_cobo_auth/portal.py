@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self, Unpack
 
 from httpx_cobo_auth.app import App, app_from_env
 from httpx_cobo_auth.oauth import CoboOAuth
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from httpx_cobo_auth.clock import Clock
+    from httpx_cobo_auth.app import Options
     from httpx_cobo_auth.environment import Environment
-    from httpx_cobo_auth.events import Event
-    from httpx_cobo_auth.settings import Timeouts
     from httpx_cobo_auth.signing import Signer
-    from httpx_cobo_auth.stores.base import AsyncTokenStore, TokenStore
 
 __all__ = ["PortalApp"]
 
@@ -54,12 +49,7 @@ class PortalApp:
         client_id: str,
         app_secret: str | Signer,
         environment: Environment | str,
-        store: TokenStore | AsyncTokenStore | None = None,
-        replay_writes: bool = False,
-        verify_responses: bool = False,
-        on_event: Callable[[Event], object] | None = None,
-        timeouts: Timeouts | None = None,
-        clock: Clock | None = None,
+        **options: Unpack[Options],
     ) -> None:
         """Bind the app's key and the environment to a store."""
         try:
@@ -67,12 +57,7 @@ class PortalApp:
                 client_id=client_id,
                 app_secret=app_secret,
                 environment=environment,
-                store=store,
-                replay_writes=replay_writes,
-                verify_responses=verify_responses,
-                on_event=on_event,
-                timeouts=timeouts,
-                clock=clock,
+                **options,
             )
         finally:
             del app_secret  # A traceback with locals must not show it.
@@ -80,7 +65,7 @@ class PortalApp:
         self._mutex = threading.Lock()
 
     @classmethod
-    def from_env(cls, **options: Any) -> Self:  # noqa: ANN401 - as __init__ has them
+    def from_env(cls, **options: Unpack[Options]) -> Self:
         """Make one from ``COBO_APP_CLIENT_ID``, ``COBO_APP_SECRET`` and ``COBO_ENV``.
 
         Raises:

@@ -125,27 +125,13 @@ def renew(account: Account, need: Need, *, verified: bool, shared: bool) -> Flow
         StoreError: the same, because of the store.
 
     """
-    clock = account.settings.clock
-    patience = account.settings.timeouts.wait if need.patient else 0.0
-    deadline = clock.monotonic() + patience
-    while True:
-        entry: Entry = yield Enter(max(0.0, deadline - clock.monotonic()))
-        if entry.entered:
-            break
-        held = need.met_by(account)
-        if held is not None:
-            return held
-        if entry.error is not None and not need.optional:
-            # One attempt for all who waited; each raises an error of its own.
-            raise copy.copy(entry.error)
-        if need.optional and (entry.error is not None or not entry.ended):
-            return None
-        if not entry.ended:
-            message = "waited in vain for another renewal in this process to end"
-            raise RenewalTimeoutError(message)
+    held = need.met_by(account)
+    if held is not None:
+        return held
+    if not (yield from _enter(account, need)):
+        return need.met_by(account)
     renewal = _Renewal(account, need, verified=verified, shared=shared)
     failure: CoboAuthError | None = None
-    held = None
     try:
         held = yield from renewal.run()
     except CoboAuthError as error:
@@ -161,6 +147,27 @@ def renew(account: Account, need: Need, *, verified: bool, shared: bool) -> Flow
         raise failure
     # The endpoint gives no answer; an old token that may still work is better than none.
     return held
+
+
+def _enter(account: Account, need: Need) -> Flow[bool]:
+    """Take the seat; ``False`` where somebody else's renewal has settled the matter."""
+    clock = account.settings.clock
+    patience = account.settings.timeouts.wait if need.patient else 0.0
+    deadline = clock.monotonic() + patience
+    while True:
+        entry: Entry = yield Enter(max(0.0, deadline - clock.monotonic()))
+        if entry.entered:
+            return True
+        if need.met_by(account) is not None:
+            return False
+        if need.optional and (entry.error is not None or not entry.ended):
+            return False
+        if entry.error is not None:
+            # One attempt for all who waited; each raises an error of its own.
+            raise copy.copy(entry.error)
+        if not entry.ended:
+            message = "waited in vain for another renewal in this process to end"
+            raise RenewalTimeoutError(message)
 
 
 class _Renewal:
@@ -312,9 +319,7 @@ class _Renewal:
         except StoreError as error:
             self.news.save_failed(record.generation, error)
 
-    def _adopt(
-        self, issued: Issued, record: Record, expected: Version
-    ) -> Flow[HeldToken | None]:
+    def _adopt(self, issued: Issued, record: Record, expected: Version) -> Flow[HeldToken | None]:
         account = self._account
         spacing = account.spacing
         now = self._settings.clock.time()

@@ -9,6 +9,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from httpx_cobo_auth.account import Account
+from httpx_cobo_auth.custody import AsyncCustody, Custody
 from httpx_cobo_auth.errors import AsyncStoreError
 from httpx_cobo_auth.events import (
     ContentionSuspected,
@@ -94,6 +95,13 @@ class Session:
         """Whether the store is an async one."""
         return self.how is How.AWAIT
 
+    def custody(self) -> Custody | AsyncCustody:
+        """Give the store into the hands of one flow."""
+        key, ttl = self.account.key, self.settings.timeouts.lock_ttl
+        kind: Any = AsyncCustody if self.awaits else Custody
+        custody: Custody | AsyncCustody = kind(self.store, key, ttl)
+        return custody
+
     def require_sync(self) -> None:
         """Refuse to serve a sync client from an async store.
 
@@ -139,7 +147,9 @@ def _log(event: Event) -> None:
             usable = "the current one goes on" if event.still_usable else "there is none"
             _logger.warning("no new token of %s, %s: %s", whose, usable, event.error)
         case SaveFailed():
-            _logger.warning("could not save token %d of %s: %s", event.generation, whose, event.error)
+            _logger.warning(
+                "could not save token %d of %s: %s", event.generation, whose, event.error
+            )
         case ContentionSuspected():
             _logger.warning(
                 "the token of %s is refused again and again soon after it was renewed; somebody "

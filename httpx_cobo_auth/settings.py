@@ -74,6 +74,6 @@ class Settings:
 
     clock: Clock = field(default_factory=SystemClock)
     replay_writes: bool = False
-    timeouts: Timeouts = Timeouts()
+    timeouts: Timeouts = field(default_factory=Timeouts)
     new_owner: Callable[[], str] = _new_owner
     jitter: Callable[[], float] = random.random

@@ -168,34 +168,34 @@ def parse_token_reply(
     if not isinstance(reply, dict):
         return "it is not a JSON object"
     fields = cast("dict[str, Any]", reply)
-    access, refresh = fields.get("access_token"), fields.get("refresh_token")
-    expires_in, scope = fields.get("expires_in"), fields.get("scope")
-    token_type = fields.get("token_type")
-    if not _is_token(access):
-        return "access_token is missing or is no bearer token"
-    if refresh is None:
-        refresh = previous.refresh_token if previous else None
-    elif not _is_token(refresh):
-        return "refresh_token is not a token"
-    if not isinstance(expires_in, int) or isinstance(expires_in, bool):
-        return "expires_in is missing or not a whole number"
-    if not 0 < expires_in <= _MAX_LIFETIME_S:
-        return "expires_in is not a sensible number of seconds"
-    if token_type is not None and not (
-        isinstance(token_type, str) and token_type.lower() == "bearer"
-    ):
-        return "token_type is not Bearer"
-    if scope is not None and not isinstance(scope, str):
-        return "scope is not text"
+    problem = _problem_of(fields)
+    if problem is not None:
+        return problem
+    old = previous.refresh_token if previous else None
     return Token(
-        access_token=access,
-        refresh_token=refresh,
-        expires_at=sent_at + expires_in,
+        access_token=fields["access_token"],
+        refresh_token=fields.get("refresh_token") or old,
+        expires_at=sent_at + fields["expires_in"],
         # Never a longer life than from the moment of sending, whatever the clock did.
         obtained_at=min(sent_at, obtained_at),
-        scope=scope or "",
-        token_type=token_type or "Bearer",
+        scope=fields.get("scope") or "",
+        token_type=fields.get("token_type") or "Bearer",
     )
+
+
+def _problem_of(fields: dict[str, Any]) -> str | None:
+    refresh, scope = fields.get("refresh_token"), fields.get("scope")
+    seconds, kind = fields.get("expires_in"), fields.get("token_type")
+    whole = isinstance(seconds, int) and not isinstance(seconds, bool)
+    checks = {
+        "access_token is missing or is no bearer token": _is_token(fields.get("access_token")),
+        "refresh_token is not a token": refresh is None or _is_token(refresh),
+        "expires_in is missing or not a whole number": whole,
+        "expires_in is not a sensible number of seconds": whole and 0 < seconds <= _MAX_LIFETIME_S,
+        "token_type is not Bearer": kind is None or str(kind).lower() == "bearer",
+        "scope is not text": scope is None or isinstance(scope, str),
+    }
+    return next((problem for problem, fine in checks.items() if not fine), None)
 
 
 def _is_token(value: object) -> bool:

@@ -11,6 +11,7 @@ from httpx_cobo_auth.forking import forget_on_fork
 
 if TYPE_CHECKING:
     from httpx_cobo_auth.records import Record, StoreKey, Version
+    from httpx_cobo_auth.stores.base import StoreLock
 
 __all__ = ["MemoryStore"]
 
@@ -67,7 +68,8 @@ class MemoryStore:
         lock = _Lock(self, key)
         return lock if self._locks.setdefault(key, lock) is lock else None
 
-    def _unlock(self, key: StoreKey, lock: _Lock) -> None:
+    def unlock(self, key: StoreKey, lock: StoreLock) -> None:
+        """Give the right to renew back, if that lock has it; what its ``release`` does."""
         with self._mutex:
             if self._locks.get(key) is lock:
                 del self._locks[key]
@@ -82,4 +84,4 @@ class _Lock:
         return math.inf
 
     def release(self) -> None:
-        self._store._unlock(self._key, self)  # noqa: SLF001 - one thing in two classes
+        self._store.unlock(self._key, self)
