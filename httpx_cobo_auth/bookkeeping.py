@@ -65,6 +65,8 @@ def note_vain(account: Account, cause: str) -> Flow[None]:
 
 def save_later(account: Account) -> Flow[None]:
     """Save what could not be saved before, unless the record moved on since."""
+    if not account.unsaved_due():
+        return
     entry: Entry = yield Enter(0.0)
     if not entry.entered:
         return

@@ -32,6 +32,8 @@ __all__ = ["ClientAuth", "FlowAuth", "OAuth", "PlainAuth", "client_options"]
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _REPLAY_EXTENSION = "cobo_replay"
+_SYNC = SyncDriver()
+_ASYNC = AsyncDriver()
 
 
 class FlowAuth:
@@ -68,7 +70,7 @@ class FlowAuth:
     ) -> Generator[httpx.Request, httpx.Response, None]:
         """Go through a flow, sending exchanges by ``client`` where one is given."""
         self._session.require_sync()
-        driver = SyncDriver(client)
+        driver = _SYNC if client is None else SyncDriver(client)
         performer = Performer(self._session, request, request, driver)
         return driver.drive(performer, performer.run(self.flow_for(request)))
 
@@ -76,7 +78,7 @@ class FlowAuth:
         self, request: httpx.Request, client: httpx.AsyncClient | None
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Go through a flow, sending exchanges by ``client`` where one is given."""
-        driver = AsyncDriver(client)
+        driver = _ASYNC if client is None else AsyncDriver(client)
         performer = Performer(self._session, request, request, driver)
         return driver.drive(performer, performer.run(self.flow_for(request)))
 
@@ -187,12 +189,12 @@ class OAuth(FlowAuth):
 
     def flow_for(self, request: httpx.Request) -> Flow[None]:
         """Give the flow that decides about a request."""
+        session = self._session
         write = request.method not in _READS
         replay = write and (
-            self._session.settings.replay_writes
-            or request.extensions.get(_REPLAY_EXTENSION) is True
+            session.settings.replay_writes or request.extensions.get(_REPLAY_EXTENSION) is True
         )
-        return self._session.flow.request(Call(request.method, request.url, write, replay))
+        return session.flow.request(Call(request.method, request.url, write, replay))
 
     # ------------------------------------------------------------------ tokens outside httpx
     def token(self, client: httpx.Client) -> Token:
@@ -234,9 +236,8 @@ class OAuth(FlowAuth):
 
         """
         self._session.require_sync()
-        driver = SyncDriver(None)
-        performer = Performer(self._session, None, None, driver)
-        driver.run(performer, performer.run(self._session.flow.forget()))
+        performer = Performer(self._session, None, None, _SYNC)
+        _SYNC.run(performer, performer.run(self._session.flow.forget()))
 
     async def atoken(self, client: httpx.AsyncClient) -> Token:
         """Get a valid token, as ``token`` does, in asyncio or trio."""
@@ -248,9 +249,8 @@ class OAuth(FlowAuth):
 
     async def aforget(self) -> None:
         """Drop the token, as ``forget`` does, in asyncio or trio."""
-        driver = AsyncDriver(None)
-        performer = Performer(self._session, None, None, driver)
-        await driver.run(performer, performer.run(self._session.flow.forget()))
+        performer = Performer(self._session, None, None, _ASYNC)
+        await _ASYNC.run(performer, performer.run(self._session.flow.forget()))
 
     def _run(self, client: httpx.Client, flow: Flow[HeldToken]) -> Token:
         _require_client(client, "Client")

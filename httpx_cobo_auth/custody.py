@@ -76,6 +76,16 @@ class Custody:
             self._closed = True
             return self._lock is not None and not self._busy
 
+    def __del__(self) -> None:
+        """Release the lock where no driver is resumed to do it."""
+        if not self.close():
+            return
+        if getattr(self._store, "blocking", True):
+            # Nobody knows on which thread this runs; it may be an event loop's.
+            threading.Thread(target=self.release, daemon=True).start()
+        else:
+            self.release()
+
     def _call(self, method: Callable[[], _T]) -> _T:
         self._begin()
         try:

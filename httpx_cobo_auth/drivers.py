@@ -61,6 +61,8 @@ class SyncDriver:
 
     """
 
+    __slots__ = ("_client", "has_client")
+
     def __init__(self, client: httpx.Client | None = None) -> None:
         """Send by that client."""
         self._client = client

@@ -46,7 +46,7 @@ _T = TypeVar("_T")
 
 
 # ---------------------------------------------------------------------- the caller's request
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # Not frozen: one is made for every request, and that takes longer.
 class Send:
     """Attach the token, sign anew, send the caller's request. Result: ``Answer``.
 

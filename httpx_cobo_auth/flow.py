@@ -38,7 +38,7 @@ class _Url(Protocol):
     def path(self) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # Not frozen: one is made for every request, and that takes longer.
 class Call:
     """What the flow has to know of the caller's request.
 
@@ -90,15 +90,19 @@ class CoboFlow:
     def request(self, call: Call) -> Flow[None]:
         """Carry one request of the caller's through."""
         account = self._account
-        tries = _Tries()
+        clock = account.settings.clock
+        tries: _Tries | None = None
         while True:
-            held = yield from self._choose(write=call.write)
+            held = account.held
+            if call.write or held is None or not account.calm or not held.is_fresh(clock):
+                held = yield from self._choose(write=call.write)
             answer: Answer = yield Send(held)
             verdict = judge_answer(answer)
             if verdict is Verdict.ACCEPTED:
                 if account.spacing.vain_count:
                     account.accepted(call.cause)
                 return
+            tries = tries or _Tries()
             if verdict is Verdict.CLOCK_OFF and not tries.clock_corrected:
                 tries.clock_corrected = True
                 yield CorrectClock(answer.seconds_off or 0.0)
@@ -154,7 +158,7 @@ class CoboFlow:
         account = self._account
         clock = account.settings.clock
         tried: int | None = None
-        if account.unsaved_due():
+        if account.unsaved is not None:
             yield from save_later(account)
         for _ in range(_MAX_RENEWALS):
             if write:

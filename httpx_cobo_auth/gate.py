@@ -132,7 +132,7 @@ class Gate:
         self._settle()
         return ticket
 
-    def begin_write(self, waiter: Waiter, parents: tuple[int, ...] = ()) -> Ticket | None:
+    def begin_write(self, waiter: Waiter | None, parents: tuple[int, ...] = ()) -> Ticket | None:
         """Enter a write as in flight, or register to be woken when the door opens again.
 
         Inside of another write, or of the exchange itself, there is no waiting.
@@ -143,7 +143,8 @@ class Gate:
                 and self._seat_until > self._monotonic()
                 and not any(parent == self._seat or parent in self._writes for parent in parents)
             ):
-                self._waiters.append(waiter)
+                if waiter is not None:
+                    self._waiters.append(waiter)
                 ticket = None
             else:
                 number = next(self._numbers)

@@ -2,7 +2,8 @@
 
 One ``Performer`` for each flow. It owns what the flow holds (the renewer's seat, a write in
 flight, the store's lock) and gives it back at the end, however that comes: ``close`` is called
-by the driver, and by ``__del__`` where nobody resumes the driver any more.
+by the driver. Where nobody resumes the driver any more, each of them gives itself back, when
+it is garbage.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import logging
-import threading
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, assert_never
 
@@ -70,6 +70,8 @@ _logger = logging.getLogger("httpx_cobo_auth")
 _FIRST_POLL_S = 0.005
 _SLOWEST_POLL_S = 0.025
 _LONGEST_TEXT = 200
+_FINE = Answer(200)
+"""Any status that says nothing about our credentials."""
 
 # Inside of which tickets this code runs: a request made in another's event hook must not
 # wait for its own parent.
@@ -104,6 +106,17 @@ class Performer:
 
     """
 
+    __slots__ = (
+        "_custody",
+        "_driver",
+        "_exchanges",
+        "_member",
+        "_request",
+        "_seat",
+        "_session",
+        "_write",
+    )
+
     def __init__(
         self, session: Session, request: httpx.Request | None, member: object, driver: Drives
     ) -> None:
@@ -111,12 +124,11 @@ class Performer:
         self._session = session
         self._request = request
         self._member = member
-        self._new_waiter = driver.new_waiter
-        self._own_client = driver.has_client
+        self._driver = driver
         self._custody: Custody | AsyncCustody | None = None
         self._seat: Ticket | None = None
         self._write: Ticket | None = None
-        self._exchanges: list[httpx.Response] = []
+        self._exchanges: tuple[httpx.Response, ...] = ()
 
     def check(self) -> httpx.Request | None:
         """Give the request, once it is known to go to the right origin, before any I/O."""
@@ -134,7 +146,11 @@ class Performer:
                 effect = flow.send(result) if failure is None else flow.throw(failure)
                 result = failure = None
                 try:
-                    result = yield from self._perform(effect)
+                    # Most flows are made of these two: they take the short way.
+                    if type(effect) is Send:
+                        result = yield from self._send(effect)
+                    elif type(effect) is not BeginWrite or not self._begin_write():
+                        result = yield from self._perform(effect)
                 except CoboAuthError as error:
                     failure = error
         except StopIteration as stop:
@@ -145,7 +161,7 @@ class Performer:
             case Send():
                 return (yield from self._send(effect))
             case BeginWrite():
-                return (yield from self._begin_write())
+                return (yield from self._await_write())
             case EndWrite():
                 return self._end_write()
             case Enter():
@@ -181,11 +197,13 @@ class Performer:
         assert request is not None  # noqa: S101 - a flow that sends was given a request
         held, write = effect.held, self._write
         session.wire.sign(request, held.token if held is not None else None)
+        response: httpx.Response
         if write is None:
-            response: httpx.Response = yield request
+            response = yield request
         else:
             response = yield from self._inside(write, request)
-            self._end_write()
+            self._write = None
+            write.release()
         if response.history:
             self._scrub(response)
             try:
@@ -198,7 +216,7 @@ class Performer:
             body = yield ReadAnswer(response, whole=True)
             session.wire.verify(response, body)
         elif status not in READ_STATUSES:
-            return Answer(status)
+            return _FINE
         else:
             body = yield ReadAnswer(response)
         if body is None:
@@ -211,12 +229,12 @@ class Performer:
             self._family.Request, session.account.key, effect.spend, timeout
         )
         deadline = time.monotonic() + timeout
-        to_send = SendOwn(request, timeout) if self._own_client else request
+        to_send = SendOwn(request, timeout) if self._driver.has_client else request
         try:
             response = yield from self._inside(self._seat, to_send)
         except Exception as error:  # noqa: BLE001 - sorted out by _fault
             return self._fault(error)
-        self._exchanges.append(response)
+        self._exchanges += (response,)
         try:
             check_redirects(response, session.wire, exchange=True)
             body = yield TakeBody(response, max(0.1, deadline - time.monotonic()))
@@ -272,7 +290,7 @@ class Performer:
             return Entry()
         deadline, ended = time.monotonic() + timeout, gate.ended
         while True:
-            waiter = self._new_waiter() if timeout > 0 else None
+            waiter = self._driver.new_waiter() if timeout > 0 else None
             self._seat = gate.enter(waiter, parents)
             if self._seat is not None:
                 return Entry(entered=True)
@@ -287,16 +305,20 @@ class Performer:
         if seat is not None:
             seat.release(error)
 
-    def _begin_write(self) -> Steps[None]:
+    def _begin_write(self) -> bool:
+        """Enter the write if the door is open."""
+        self._write = self._session.gate.begin_write(None, _parents.get())
+        return self._write is not None
+
+    def _await_write(self) -> Steps[None]:
+        """Enter the write when the door opens."""
         gate, parents = self._session.gate, _parents.get()
-        deadline: float | None = None
+        deadline = time.monotonic() + self._session.settings.timeouts.wait
         while True:
-            waiter = self._new_waiter()
+            waiter = self._driver.new_waiter()
             self._write = gate.begin_write(waiter, parents)
             if self._write is not None:
                 return
-            if deadline is None:
-                deadline = time.monotonic() + self._session.settings.timeouts.wait
             if not (yield from self._wait(waiter, deadline)):
                 message = "waited in vain for a renewal to end before sending a write"
                 raise RenewalTimeoutError(message)
@@ -310,7 +332,7 @@ class Performer:
         gate, seat = self._session.gate, self._seat
         deadline = time.monotonic() + timeout
         while seat is not None:
-            waiter = self._new_waiter()
+            waiter = self._driver.new_waiter()
             if gate.drain(seat.number, waiter):
                 return True
             if not (yield from self._wait(waiter, deadline)):
@@ -366,20 +388,10 @@ class Performer:
 
     def close(self) -> Callable[[], Any] | None:
         """Give back what is held; gives the release of the store's lock, if that is left."""
-        self._end_write()
+        if self._write is not None:
+            self._end_write()
         seat, self._seat = self._seat, None
         if seat is not None:
             seat.release()
         custody = self._custody
         return custody.release if custody is not None and custody.close() else None
-
-    def __del__(self) -> None:
-        """Give back what is held, where no driver is resumed to do it."""
-        release = self.close()
-        if release is None or self.awaits:
-            return
-        if self._session.how is How.DIRECT:
-            release()
-        else:
-            # Nobody knows on which thread this runs; it may be an event loop's.
-            threading.Thread(target=release, daemon=True).start()

@@ -8,9 +8,9 @@ it: blank values dropped, the rest encoded by ``urllib.parse.urlencode``.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import threading
+from hashlib import sha256 as _sha256
 from typing import TYPE_CHECKING, NoReturn, Protocol, runtime_checkable
 from urllib.parse import parse_qsl, urlencode
 
@@ -172,8 +172,8 @@ def canonical_query(query: bytes) -> bytes:
 
 def request_digest(method: str, path: bytes, nonce: str, query: bytes, body: bytes) -> bytes:
     """Give the 32 bytes that are signed for a request."""
-    text = b"|".join((method.encode(), path, nonce.encode(), query, body))
-    return hashlib.sha256(hashlib.sha256(text).digest()).digest()
+    text = b"%b|%b|%b|%b|%b" % (method.encode(), path, nonce.encode(), query, body)
+    return _sha256(_sha256(text).digest()).digest()
 
 
 def verified_time(
@@ -191,7 +191,7 @@ def verified_time(
     if not timestamp or not signature:
         return None
     text = b"|".join((body, timestamp.encode()))
-    digest = hashlib.sha256(hashlib.sha256(text).digest()).digest()
+    digest = _sha256(_sha256(text).digest()).digest()
     try:
         VerifyKey(bytes.fromhex(response_key)).verify(digest, bytes.fromhex(signature))
     except (CryptoError, ValueError, TypeError):

@@ -187,11 +187,12 @@ def _problem_of(fields: dict[str, Any]) -> str | None:
     refresh, scope = fields.get("refresh_token"), fields.get("scope")
     seconds, kind = fields.get("expires_in"), fields.get("token_type")
     whole = isinstance(seconds, int) and not isinstance(seconds, bool)
-    checks = {
+    sensible = isinstance(seconds, int) and 0 < seconds <= _MAX_LIFETIME_S
+    checks: dict[str, bool] = {
         "access_token is missing or is no bearer token": _is_token(fields.get("access_token")),
         "refresh_token is not a token": refresh is None or _is_token(refresh),
         "expires_in is missing or not a whole number": whole,
-        "expires_in is not a sensible number of seconds": whole and 0 < seconds <= _MAX_LIFETIME_S,
+        "expires_in is not a sensible number of seconds": sensible,
         "token_type is not Bearer": kind is None or str(kind).lower() == "bearer",
         "scope is not text": scope is None or isinstance(scope, str),
     }

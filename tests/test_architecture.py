@@ -34,8 +34,9 @@ LAYERS = [
     ("renew",),
     ("flow",),
     ("session",),
-    ("perform",),
+    ("app", "perform"),
     ("drivers",),
+    ("core",),
     ("oauth",),
     ("portal",),
     ("__init__", "httpx2."),
@@ -133,7 +134,8 @@ def test_what_decides_does_no_io(module: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_has_one_job_and_fits_in_the_head(module: str) -> None:
-    assert len(MODULES[module].read_text(encoding="utf-8").splitlines()) < MAX_LINES
+    lines = MODULES[module].read_text(encoding="utf-8").count("\n")
+    assert lines < MAX_LINES
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if "._" not in f".{name}"])
@@ -166,8 +168,10 @@ def public_definitions(path: Path) -> set[str]:
 
 
 async def test_blocking_the_event_loop_does_not_go_unnoticed(blocking_calls: list[str]) -> None:
-    code = compile("time.sleep(0)", ROOT / "made_up.py", "exec")
+    # To blockbuster, which compares the beginnings of paths, this seems to be the package's
+    # own code; to coverage, which resolves them, it does not.
+    code = compile("time.sleep(0)", ROOT / ".." / "made_up.py", "exec")
     with pytest.raises(BlockingError):
-        exec(code, {"time": time})  # noqa: S102 - code that seems to be the package's own
+        exec(code, {"time": time})  # noqa: S102 - three words of our own
     assert blocking_calls == ["time.sleep"]
     blocking_calls.clear()

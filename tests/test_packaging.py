@@ -78,3 +78,8 @@ import {module}
 print(*sorted({{name.partition(".")[0] for name in set(sys.modules) - before}}))
 """
     assert not set(run(python, "-I", "-c", program).split()) & set(EXTRAS)
+
+
+def test_the_quickstart_is_true(python: Path) -> None:
+    told = run(python, "-I", "-W", "error", ROOT / "examples" / "quickstart.py")
+    assert "spent_refresh_reused 0" in told
