@@ -6,17 +6,16 @@ as a base by the modules ``oauth`` and ``httpx2``.
 
 from __future__ import annotations
 
-import weakref
-from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
+from typing import TYPE_CHECKING, NoReturn, Self, Unpack
 
 from httpx_cobo_auth.app import App, app_from_env
+from httpx_cobo_auth.clients import require_client
 from httpx_cobo_auth.drivers import AsyncDriver, SyncDriver
-from httpx_cobo_auth.errors import ConfigurationError
 from httpx_cobo_auth.flow import Call, signed_flow
 from httpx_cobo_auth.perform import Performer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator
+    from collections.abc import AsyncGenerator, Generator
 
     import httpx
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from httpx_cobo_auth.signing import Signer
     from httpx_cobo_auth.tokens import HeldToken, Token
 
-__all__ = ["ClientAuth", "FlowAuth", "OAuth", "PlainAuth", "client_options"]
+__all__ = ["FlowAuth", "OAuth", "PlainAuth"]
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _REPLAY_EXTENSION = "cobo_replay"
@@ -253,14 +252,14 @@ class OAuth(FlowAuth):
         await _ASYNC.run(performer, performer.run(self._session.flow.forget()))
 
     def _run(self, client: httpx.Client, flow: Flow[HeldToken]) -> Token:
-        _require_client(client, "Client")
+        require_client(client, "Client")
         self._session.require_sync()
         driver = SyncDriver(client)
         performer = Performer(self._session, None, client, driver)
         return driver.run(performer, performer.run(flow)).token
 
     async def _arun(self, client: httpx.AsyncClient, flow: Flow[HeldToken]) -> Token:
-        _require_client(client, "AsyncClient")
+        require_client(client, "AsyncClient")
         driver = AsyncDriver(client)
         performer = Performer(self._session, None, client, driver)
         return (await driver.run(performer, performer.run(flow))).token
@@ -271,54 +270,3 @@ class OAuth(FlowAuth):
             f"{type(self).__name__}(client_id={self.client_id!r}, org_id={self.org_id!r}, "
             f"environment={self.environment.name!r})"
         )
-
-
-class ClientAuth:
-    """The auth of a client made by ``auth.client()``: it sends exchanges by that client."""
-
-    requires_request_body = True
-
-    def __init__(self, auth: OAuth) -> None:
-        """Belong to no client yet."""
-        self._auth = auth
-        self._client: Callable[[], Any] = _no_client
-
-    def belong_to(self, client: object) -> None:
-        """Belong to that client, without keeping it alive."""
-        self._client = weakref.ref(client)
-
-    def sync_auth_flow(
-        self, request: httpx.Request
-    ) -> Generator[httpx.Request, httpx.Response, None]:
-        """Go through the flow of one request. Called by httpx."""
-        return self._auth.drive(request, self._client())
-
-    def async_auth_flow(
-        self, request: httpx.Request
-    ) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Go through the flow of one request. Called by httpx."""
-        return self._auth.adrive(request, self._client())
-
-
-def client_options(auth: OAuth, options: dict[str, Any]) -> dict[str, Any]:
-    """Give the options of a client that is safe: to this base URL, without redirects.
-
-    Raises:
-        ConfigurationError: an option would make it unsafe.
-
-    """
-    fixed = {"auth", "base_url", "follow_redirects"} & options.keys()
-    if fixed:
-        message = f"{' and '.join(sorted(fixed))} cannot be chosen for this client"
-        raise ConfigurationError(message)
-    return {"base_url": auth.environment.base_url, "follow_redirects": False, **options}
-
-
-def _require_client(client: object, kind: str) -> None:
-    if not any(base.__name__ == kind for base in type(client).__mro__):
-        message = f"expected a {kind}, of httpx or httpx2, got a {type(client).__name__}"
-        raise ConfigurationError(message)
-
-
-def _no_client() -> None:
-    return None

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from httpx_cobo_auth.ops import AnyOp
-    from httpx_cobo_auth.perform import Performer, Steps
+    from httpx_cobo_auth.ops import AnyOp, Steps
+    from httpx_cobo_auth.perform import Performer
 
 __all__ = ["AsyncDriver", "AsyncWaiter", "SyncDriver", "SyncWaiter"]
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import httpx
 
-from httpx_cobo_auth.core import ClientAuth, OAuth, PlainAuth, client_options
+from httpx_cobo_auth.clients import ClientAuth, client_options
+from httpx_cobo_auth.core import OAuth, PlainAuth
 
 __all__ = ["CoboAuth", "CoboOAuth"]
 

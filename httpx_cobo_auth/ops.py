@@ -7,8 +7,9 @@ these operations. It is sent the result, or has the exception thrown into it.
 from __future__ import annotations
 
 import enum
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,3 +109,6 @@ class Pause(Op):
 
 
 AnyOp = SendOwn | ReadAnswer | TakeBody | CallStore | Pause
+_T = TypeVar("_T")
+Steps = Generator["httpx.Request | AnyOp", Any, _T]
+"""What a driver goes through: requests of the flow and operations; it gives what it found."""

@@ -1,16 +1,12 @@
 """Performing the flow's effects, but for the few operations that are a driver's.
 
-One ``Performer`` for each flow. It owns what the flow holds (the renewer's seat, a write in
-flight, the store's lock) and gives it back at the end, however that comes: ``close`` is called
-by the driver. Where nobody resumes the driver any more, each of them gives itself back, when
-it is garbage.
+One ``Performer`` for each flow. It sends what the flow wants sent, and reads what of the
+answers the flow has to know; the rest is done by its ``Holdings``.
 """
 
 from __future__ import annotations
 
 import contextlib
-import contextvars
-import logging
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, assert_never
 
@@ -23,7 +19,6 @@ from httpx_cobo_auth.effects import (
     Emit,
     EndWrite,
     Enter,
-    Entry,
     Exchange,
     ExchangeAnswer,
     ExchangeFault,
@@ -37,59 +32,36 @@ from httpx_cobo_auth.effects import (
     Sleep,
     UnlockStore,
 )
-from httpx_cobo_auth.errors import (
-    CoboAuthError,
-    RedirectedError,
-    RenewalTimeoutError,
-    StoreUnavailableError,
-    TokenEndpointError,
-)
+from httpx_cobo_auth.errors import CoboAuthError, RedirectedError, TokenEndpointError
 from httpx_cobo_auth.family import family_of
+from httpx_cobo_auth.holdings import Holdings, MakesWaiters, parents
 from httpx_cobo_auth.judge import READ_STATUSES, error_code_of
-from httpx_cobo_auth.ops import CallStore, How, Pause, ReadAnswer, SendOwn, TakeBody
+from httpx_cobo_auth.ops import Pause, ReadAnswer, SendOwn, TakeBody
 from httpx_cobo_auth.wire import check_redirects
 
-_T = TypeVar("_T")
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
     import httpx
 
-    from httpx_cobo_auth.custody import AsyncCustody, Custody
     from httpx_cobo_auth.gate import Ticket
-    from httpx_cobo_auth.ops import AnyOp, Waiting
+    from httpx_cobo_auth.ops import Steps
     from httpx_cobo_auth.session import Session
 
-    Steps = Generator[httpx.Request | AnyOp, Any, _T]
-    """What a driver goes through; it gives what the flow returns."""
+__all__ = ["Performer"]
 
-__all__ = ["Performer", "Steps"]
-
-_logger = logging.getLogger("httpx_cobo_auth")
-_FIRST_POLL_S = 0.005
-_SLOWEST_POLL_S = 0.025
+_T = TypeVar("_T")
 _LONGEST_TEXT = 200
 _FINE = Answer(200)
 """Any status that says nothing about our credentials."""
 
-# Inside of which tickets this code runs: a request made in another's event hook must not
-# wait for its own parent.
-_parents: contextvars.ContextVar[tuple[int, ...]] = contextvars.ContextVar(
-    "httpx_cobo_auth_parents", default=()
-)
 
-
-class Drives(Protocol):
+class Drives(MakesWaiters, Protocol):
     """What a performer has to know of its driver."""
 
     @property
     def has_client(self) -> bool:
         """Whether it can send exchanges by itself."""
-        ...
-
-    def new_waiter(self) -> Waiting:
-        """Make something to wait by."""
         ...
 
 
@@ -106,16 +78,7 @@ class Performer:
 
     """
 
-    __slots__ = (
-        "_custody",
-        "_driver",
-        "_exchanges",
-        "_member",
-        "_request",
-        "_seat",
-        "_session",
-        "_write",
-    )
+    __slots__ = ("_driver", "_exchanges", "_held", "_member", "_request", "_session")
 
     def __init__(
         self, session: Session, request: httpx.Request | None, member: object, driver: Drives
@@ -125,9 +88,7 @@ class Performer:
         self._request = request
         self._member = member
         self._driver = driver
-        self._custody: Custody | AsyncCustody | None = None
-        self._seat: Ticket | None = None
-        self._write: Ticket | None = None
+        self._held: Holdings | None = None
         self._exchanges: tuple[httpx.Response, ...] = ()
 
     def check(self) -> httpx.Request | None:
@@ -149,40 +110,46 @@ class Performer:
                     # Most flows are made of these two: they take the short way.
                     if type(effect) is Send:
                         result = yield from self._send(effect)
-                    elif type(effect) is not BeginWrite or not self._begin_write():
+                    elif type(effect) is not BeginWrite or not self._holdings.begin_write():
                         result = yield from self._perform(effect)
                 except CoboAuthError as error:
                     failure = error
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
 
+    @property
+    def _holdings(self) -> Holdings:
+        if self._held is None:
+            self._held = Holdings(self._session, self._driver)
+        return self._held
+
     def _perform(self, effect: Effect) -> Steps[Any]:  # noqa: C901, PLR0911, PLR0912 - one line for each effect
+        holdings = self._holdings
         match effect:
             case Send():
                 return (yield from self._send(effect))
             case BeginWrite():
-                return (yield from self._await_write())
+                return (yield from holdings.await_write())
             case EndWrite():
-                return self._end_write()
+                return holdings.end_write()
             case Enter():
-                return (yield from self._enter(effect.timeout))
+                return (yield from holdings.enter(effect.timeout))
             case Leave():
-                return (yield from self._leave(effect.error))
+                return (yield from holdings.leave(effect.error))
             case Drain():
-                return (yield from self._drain(effect.timeout))
+                return (yield from holdings.drain(effect.timeout))
             case Exchange():
                 return (yield from self._exchange(effect))
             case Load():
-                return (yield from self._call_store(self._store.load))
+                return (yield from holdings.load())
             case Save():
-                save, record, expected = self._store.save, effect.record, effect.expected
-                return (yield from self._call_store(lambda: save(record, expected)))
+                return (yield from holdings.save(effect.record, effect.expected))
             case LockStore():
-                return (yield from self._lock_store(effect.timeout))
+                return (yield from holdings.lock_store(effect.timeout))
             case UnlockStore():
-                return (yield from self._unlock_store())
+                return (yield from holdings.unlock_store())
             case Outlives():
-                return self._store.remaining() >= effect.seconds
+                return holdings.remaining() >= effect.seconds
             case CorrectClock():
                 return self._session.wire.nonces.correct_by(effect.seconds_off)
             case Sleep():
@@ -195,15 +162,14 @@ class Performer:
     def _send(self, effect: Send) -> Steps[Answer]:
         session, request = self._session, self._request
         assert request is not None  # noqa: S101 - a flow that sends was given a request
-        held, write = effect.held, self._write
+        held, holdings = effect.held, self._held
         session.wire.sign(request, held.token if held is not None else None)
         response: httpx.Response
-        if write is None:
+        if holdings is None or holdings.write is None:
             response = yield request
         else:
-            response = yield from self._inside(write, request)
-            self._write = None
-            write.release()
+            response = yield from self._inside(holdings.write, request)
+            holdings.end_write()
         if response.history:
             self._scrub(response)
             try:
@@ -231,7 +197,7 @@ class Performer:
         deadline = time.monotonic() + timeout
         to_send = SendOwn(request, timeout) if self._driver.has_client else request
         try:
-            response = yield from self._inside(self._seat, to_send)
+            response = yield from self._inside(self._holdings.seat, to_send)
         except Exception as error:  # noqa: BLE001 - sorted out by _fault
             return self._fault(error)
         self._exchanges += (response,)
@@ -267,13 +233,13 @@ class Performer:
     def _inside(self, ticket: Ticket | None, request: httpx.Request | SendOwn) -> Steps[Any]:
         if ticket is None:
             return (yield request)
-        reset = _parents.set((*_parents.get(), ticket.number))
+        reset = parents.set((*parents.get(), ticket.number))
         try:
             return (yield request)
         finally:
             # A flow can be closed from another task. The number means nothing by now.
             with contextlib.suppress(ValueError):
-                _parents.reset(reset)
+                parents.reset(reset)
 
     def _scrub(self, response: httpx.Response) -> None:
         """Take exchanges out of the history that the caller gets to see."""
@@ -283,103 +249,6 @@ class Performer:
         for earlier in (response, *response.history):
             earlier.history = [past for past in earlier.history if id(past) not in mine]
 
-    # ----------------------------------------------------------------------------- the gate
-    def _enter(self, timeout: float) -> Steps[Entry]:
-        gate, parents = self._session.gate, _parents.get()
-        if parents and any(gate.is_seat(number) for number in parents):
-            return Entry()
-        deadline, ended = time.monotonic() + timeout, gate.ended
-        while True:
-            waiter = self._driver.new_waiter() if timeout > 0 else None
-            self._seat = gate.enter(waiter, parents)
-            if self._seat is not None:
-                return Entry(entered=True)
-            if waiter is None or not (yield from self._wait(waiter, deadline)):
-                return Entry()
-            if gate.ended != ended:
-                return Entry(ended=True, error=gate.error)
-
-    def _leave(self, error: CoboAuthError | None) -> Steps[None]:
-        yield from self._unlock_store()
-        seat, self._seat = self._seat, None
-        if seat is not None:
-            seat.release(error)
-
-    def _begin_write(self) -> bool:
-        """Enter the write if the door is open."""
-        self._write = self._session.gate.begin_write(None, _parents.get())
-        return self._write is not None
-
-    def _await_write(self) -> Steps[None]:
-        """Enter the write when the door opens."""
-        gate, parents = self._session.gate, _parents.get()
-        deadline = time.monotonic() + self._session.settings.timeouts.wait
-        while True:
-            waiter = self._driver.new_waiter()
-            self._write = gate.begin_write(waiter, parents)
-            if self._write is not None:
-                return
-            if not (yield from self._wait(waiter, deadline)):
-                message = "waited in vain for a renewal to end before sending a write"
-                raise RenewalTimeoutError(message)
-
-    def _end_write(self) -> None:
-        write, self._write = self._write, None
-        if write is not None:
-            write.release()
-
-    def _drain(self, timeout: float) -> Steps[bool]:
-        gate, seat = self._session.gate, self._seat
-        deadline = time.monotonic() + timeout
-        while seat is not None:
-            waiter = self._driver.new_waiter()
-            if gate.drain(seat.number, waiter):
-                return True
-            if not (yield from self._wait(waiter, deadline)):
-                break
-        return False
-
-    def _wait(self, waiter: Waiting, deadline: float) -> Steps[bool]:
-        """Wait to be woken; tell whether there is time left to look again."""
-        gate = self._session.gate
-        try:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return False
-            # Not beyond the time at which the seat may be taken over.
-            yield Pause(min(left, gate.seat_left + 0.001), waiter)
-        finally:
-            gate.unregister(waiter)
-        return True
-
-    # ---------------------------------------------------------------------------- the store
-    @property
-    def _store(self) -> Custody | AsyncCustody:
-        if self._custody is None:
-            self._custody = self._session.custody()
-        return self._custody
-
-    def _call_store(self, method: Callable[[], Any]) -> Steps[Any]:
-        try:
-            return (yield CallStore(method, self._session.how))
-        except TimeoutError:
-            message = "the token store took too long"
-            raise StoreUnavailableError(message) from None
-
-    def _lock_store(self, timeout: float) -> Steps[bool]:
-        deadline, pause = time.monotonic() + timeout, _FIRST_POLL_S
-        while not (yield from self._call_store(self._store.try_lock)):
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return False
-            yield Pause(min(left, pause))
-            pause = min(2 * pause, _SLOWEST_POLL_S)
-        return True
-
-    def _unlock_store(self) -> Steps[None]:
-        if self._custody is not None:
-            yield from self._call_store(self._custody.release)
-
     # ------------------------------------------------------------------------------ the end
     @property
     def awaits(self) -> bool:
@@ -388,10 +257,4 @@ class Performer:
 
     def close(self) -> Callable[[], Any] | None:
         """Give back what is held; gives the release of the store's lock, if that is left."""
-        if self._write is not None:
-            self._end_write()
-        seat, self._seat = self._seat, None
-        if seat is not None:
-            seat.release()
-        custody = self._custody
-        return custody.release if custody is not None and custody.close() else None
+        return self._held.close() if self._held is not None else None
