@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from httpx_cobo_auth.core import OAuth
 
-__all__ = ["ClientAuth", "client_options", "require_client"]
+__all__ = ["ClientAuth", "client_options"]
 
 
 class ClientAuth:
@@ -56,18 +56,6 @@ def client_options(auth: OAuth, options: dict[str, Any]) -> dict[str, Any]:
         message = f"{' and '.join(sorted(fixed))} cannot be chosen for this client"
         raise ConfigurationError(message)
     return {"base_url": auth.environment.base_url, "follow_redirects": False, **options}
-
-
-def require_client(client: object, kind: str) -> None:
-    """Refuse anything but a client of that kind.
-
-    Raises:
-        ConfigurationError: it is something else.
-
-    """
-    if not any(base.__name__ == kind for base in type(client).__mro__):
-        message = f"expected a {kind}, of httpx or httpx2, got a {type(client).__name__}"
-        raise ConfigurationError(message)
 
 
 def _no_client() -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn, Self, Unpack
 
 from httpx_cobo_auth.app import App, app_from_env
-from httpx_cobo_auth.clients import require_client
 from httpx_cobo_auth.drivers import AsyncDriver, SyncDriver
+from httpx_cobo_auth.family import require_client
 from httpx_cobo_auth.flow import Call, signed_flow
 from httpx_cobo_auth.perform import Performer
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-__all__ = ["family_of"]
+from httpx_cobo_auth.errors import ConfigurationError
+
+__all__ = ["family_of", "require_client"]
 
 _FAMILIES = ("httpx", "httpx2")
 
@@ -28,3 +30,15 @@ def family_of(thing: object) -> Any:  # noqa: ANN401 - a module, httpx or httpx2
             return sys.modules[name]
     message = f"expected an object of httpx or httpx2, got {kind.__module__}.{kind.__qualname__}"
     raise TypeError(message)
+
+
+def require_client(client: object, kind: str) -> None:
+    """Refuse anything but a client of that kind.
+
+    Raises:
+        ConfigurationError: it is something else.
+
+    """
+    if not any(base.__name__ == kind for base in type(client).__mro__):
+        message = f"expected a {kind}, of httpx or httpx2, got a {type(client).__name__}"
+        raise ConfigurationError(message)

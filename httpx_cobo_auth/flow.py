@@ -18,7 +18,8 @@ from httpx_cobo_auth.bookkeeping import forget, look_for_newer, note_vain, save_
 from httpx_cobo_auth.effects import BeginWrite, CorrectClock, EndWrite, Flow, Send
 from httpx_cobo_auth.errors import RenewalTimeoutError
 from httpx_cobo_auth.judge import Verdict, judge_answer
-from httpx_cobo_auth.renew import Need, Urgency, renew
+from httpx_cobo_auth.needs import Need, Urgency
+from httpx_cobo_auth.renew import renew
 from httpx_cobo_auth.tokens import TokenState
 
 if TYPE_CHECKING:

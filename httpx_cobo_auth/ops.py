@@ -25,6 +25,7 @@ __all__ = [
     "Pause",
     "ReadAnswer",
     "SendOwn",
+    "Steps",
     "TakeBody",
     "Waiting",
 ]

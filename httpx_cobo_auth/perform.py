@@ -56,7 +56,7 @@ _FINE = Answer(200)
 """Any status that says nothing about our credentials."""
 
 
-class Drives(MakesWaiters, Protocol):
+class _Drives(MakesWaiters, Protocol):
     """What a performer has to know of its driver."""
 
     @property
@@ -81,7 +81,7 @@ class Performer:
     __slots__ = ("_driver", "_exchanges", "_held", "_member", "_request", "_session")
 
     def __init__(
-        self, session: Session, request: httpx.Request | None, member: object, driver: Drives
+        self, session: Session, request: httpx.Request | None, member: object, driver: _Drives
     ) -> None:
         """Hold nothing yet."""
         self._session = session

@@ -11,8 +11,6 @@ Failures are raised only where the caller cannot go on without a new token.
 from __future__ import annotations
 
 import copy
-import enum
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from httpx_cobo_auth.effects import (
@@ -36,6 +34,7 @@ from httpx_cobo_auth.errors import (
     TokenRefusedError,
 )
 from httpx_cobo_auth.exchange import Failed, exchange
+from httpx_cobo_auth.needs import Urgency
 from httpx_cobo_auth.news import Newsroom
 from httpx_cobo_auth.records import Note, Record
 
@@ -43,69 +42,15 @@ if TYPE_CHECKING:
     from httpx_cobo_auth.account import Account
     from httpx_cobo_auth.effects import Entry
     from httpx_cobo_auth.exchange import Issued
+    from httpx_cobo_auth.needs import Need
     from httpx_cobo_auth.records import Version
     from httpx_cobo_auth.tokens import HeldToken, Token
 
-__all__ = ["Need", "Urgency", "renew"]
+__all__ = ["renew"]
 
 _REFUSAL_HOLD_S = 10.0
 _CLEARANCE_S = 2.0
 _GRACE_FRACTION = 1 / 4
-
-
-class Urgency(enum.Enum):
-    """Why a new token is wanted."""
-
-    EARLY = enum.auto()
-    """The current one is STALE."""
-    DOUBT = enum.auto()
-    """The current one may be dead."""
-    REQUIRED = enum.auto()
-    """There is none, or it is EXPIRED."""
-    FORCED = enum.auto()
-    """The current one was refused."""
-    EXPLICIT = enum.auto()
-    """The user asks for it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """What a caller wants of a renewal.
-
-    Attributes:
-        urgency: why.
-        instead_of: the token that will not do.
-        patient: whether to wait for somebody else's renewal, as a write does.
-        cause: the request that was refused.
-        replayable: whether that request is about to be repeated.
-        sent_after: seconds since the epoch; a token asked for earlier will not do.
-
-    """
-
-    urgency: Urgency
-    instead_of: HeldToken | None
-    patient: bool = True
-    cause: str = ""
-    replayable: bool = True
-    sent_after: float = float("-inf")
-
-    @property
-    def optional(self) -> bool:
-        """Whether the caller goes on with the current token if there is no new one."""
-        return self.urgency in (Urgency.EARLY, Urgency.DOUBT)
-
-    @property
-    def forced(self) -> bool:
-        """Whether a refusal asks for it, so that it counts as forced."""
-        return self.urgency is Urgency.FORCED or bool(self.cause)
-
-    def met_by(self, account: Account) -> HeldToken | None:
-        """Give the token in use, if that is what is wanted."""
-        held = account.usable
-        if held is None or held.token.obtained_at < self.sent_after:
-            return None
-        old = self.instead_of
-        return held if old is None or held.token.access_token != old.token.access_token else None
 
 
 def renew(account: Account, need: Need, *, verified: bool, shared: bool) -> Flow[HeldToken | None]:

@@ -29,14 +29,16 @@ LAYERS = [
     ("bodies", "environment", "events", "gate", "settings", "signing", "tokens"),
     ("ops", "records"),
     ("account", "effects", "stores."),
-    ("custody", "judge", "news", "wire"),
+    ("custody", "judge", "needs", "news", "wire"),
     ("bookkeeping", "exchange"),
     ("renew",),
     ("flow",),
     ("session",),
-    ("app", "perform"),
+    ("app", "holdings"),
+    ("perform",),
     ("drivers",),
     ("core",),
+    ("clients",),
     ("oauth",),
     ("portal",),
     ("__init__", "httpx2."),
@@ -47,7 +49,17 @@ LAYERS = [
 # few lines of arithmetic is no wait, so `threading` may be imported, and `forking` as well.
 PURE = {
     *("errors", "clock", "environment", "spacing", "events", "settings", "signing", "tokens"),
-    *("records", "effects", "account", "judge", "news", "bookkeeping", "exchange", "renew"),
+    *(
+        "records",
+        "effects",
+        "account",
+        "judge",
+        "needs",
+        "news",
+        "bookkeeping",
+        "exchange",
+        "renew",
+    ),
     "flow",
 }
 IMPURE_IMPORTS = {
