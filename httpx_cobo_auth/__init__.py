@@ -28,7 +28,7 @@ from httpx_cobo_auth.oauth import CoboAuth, CoboOAuth
 from httpx_cobo_auth.portal import PortalApp
 from httpx_cobo_auth.settings import Timeouts
 from httpx_cobo_auth.signing import Ed25519Signer, Signer
-from httpx_cobo_auth.stores import AsyncTokenStore, MemoryStore, TokenStore
+from httpx_cobo_auth.stores import AsyncTokenStore, FileStore, MemoryStore, TokenStore
 from httpx_cobo_auth.tokens import Token
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "ConfigurationError",
     "Ed25519Signer",
     "Environment",
+    "FileStore",
     "MemoryStore",
     "PortalApp",
     "RedirectedError",

@@ -96,6 +96,7 @@ class SyncDriver:
                 except Exception as error:  # noqa: BLE001 - the performer's to sort out
                     failure = error
         finally:
+            steps.close()
             release = performer.close()
             if release is not None:
                 release()
@@ -194,6 +195,7 @@ class AsyncDriver:
                 except Exception as error:  # noqa: BLE001 - the performer's to sort out
                     failure = error
         finally:
+            steps.close()
             await _finish(performer)
 
     async def run(self, performer: Performer, steps: Steps[_T]) -> _T:
@@ -212,6 +214,7 @@ class AsyncDriver:
                 except Exception as error:  # noqa: BLE001 - the performer's to sort out
                     failure = error
         finally:
+            steps.close()
             await _finish(performer)
 
     def _own(self) -> httpx.AsyncClient:

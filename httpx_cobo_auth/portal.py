@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Self, Unpack
 
 from httpx_cobo_auth.app import App, app_from_env
@@ -62,7 +61,6 @@ class PortalApp:
         finally:
             del app_secret  # A traceback with locals must not show it.
         self._orgs: dict[str, CoboOAuth] = {}
-        self._mutex = threading.Lock()
 
     @classmethod
     def from_env(cls, **options: Unpack[Options]) -> Self:
@@ -86,11 +84,11 @@ class PortalApp:
             ConfigurationError: the ID cannot be one.
 
         """
-        with self._mutex:
-            auth = self._orgs.get(org_id)
-            if auth is None:
-                auth = self._orgs[org_id] = CoboOAuth.of_app(self._app, org_id)
-            return auth
+        auth = self._orgs.get(org_id)
+        if auth is None:
+            # Of two threads at once one wins, and both get the winner's.
+            auth = self._orgs.setdefault(org_id, CoboOAuth.of_app(self._app, org_id))
+        return auth
 
     def __repr__(self) -> str:
         """Show which app, and nothing of its key."""

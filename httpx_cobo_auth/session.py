@@ -50,18 +50,28 @@ class _Shared:
         forget_on_fork(self.account, Account.forget)
 
 
-_shared: weakref.WeakValueDictionary[Any, _Shared] = weakref.WeakValueDictionary()
-_shared_mutex = threading.Lock()
+class _Registry:
+    """Finds what is shared, for as long as anybody shares it."""
+
+    def __init__(self) -> None:
+        self._known: weakref.WeakValueDictionary[Any, _Shared] = weakref.WeakValueDictionary()
+        self._reset()
+        forget_on_fork(self, _Registry._reset)
+
+    def _reset(self) -> None:
+        self._mutex = threading.Lock()
+
+    def share(self, store: object, key: StoreKey, settings: Settings) -> _Shared:
+        identity = getattr(store, "identity", None)
+        whose = (id(store) if identity is None else identity, key)
+        with self._mutex:
+            shared = self._known.get(whose)
+            if shared is None:
+                shared = self._known[whose] = _Shared(store, key, settings)
+            return shared
 
 
-def _share(store: object, key: StoreKey, settings: Settings) -> _Shared:
-    identity = getattr(store, "identity", None)
-    whose = (id(store) if identity is None else identity, key)
-    with _shared_mutex:
-        shared = _shared.get(whose)
-        if shared is None:
-            shared = _shared[whose] = _Shared(store, key, settings)
-    return shared
+_registry = _Registry()
 
 
 class Session:
@@ -84,7 +94,7 @@ class Session:
         self.verify_responses = verify_responses
         self.how = _how(store)
         self._on_event = on_event
-        self._shared = _share(store, key, settings)
+        self._shared = _registry.share(store, key, settings)
         self.account = self._shared.account
         self.gate = self._shared.gate
         verified = wire.environment.response_key is not None
