@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from httpx_cobo_auth.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
 
-    import httpx
-
     from httpx_cobo_auth.core import OAuth
 
 __all__ = ["ClientAuth", "client_options"]
 
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
 
-class ClientAuth:
+
+class ClientAuth(Generic[_Request, _Response]):
     """The auth of a client made by ``auth.client()``: it sends exchanges by that client."""
 
     requires_request_body = True
 
-    def __init__(self, auth: OAuth) -> None:
+    def __init__(self, auth: OAuth[_Request, _Response, Any, Any]) -> None:
         """Belong to no client yet."""
         self._auth = auth
         self._client: Callable[[], Any] = _no_client
@@ -31,20 +32,16 @@ class ClientAuth:
         """Belong to that client, without keeping it alive."""
         self._client = weakref.ref(client)
 
-    def sync_auth_flow(
-        self, request: httpx.Request
-    ) -> Generator[httpx.Request, httpx.Response, None]:
+    def sync_auth_flow(self, request: _Request) -> Generator[_Request, _Response, None]:
         """Go through the flow of one request. Called by httpx."""
         return self._auth.drive(request, self._client())
 
-    def async_auth_flow(
-        self, request: httpx.Request
-    ) -> AsyncGenerator[httpx.Request, httpx.Response]:
+    def async_auth_flow(self, request: _Request) -> AsyncGenerator[_Request, _Response]:
         """Go through the flow of one request. Called by httpx."""
         return self._auth.adrive(request, self._client())
 
 
-def client_options(auth: OAuth, options: dict[str, Any]) -> dict[str, Any]:
+def client_options(auth: OAuth[Any, Any, Any, Any], options: dict[str, Any]) -> dict[str, Any]:
     """Give the options of a client that is safe: to this base URL, without redirects.
 
     Raises:

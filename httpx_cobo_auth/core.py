@@ -1,12 +1,13 @@
 """What the auth classes of both families, httpx and httpx2, have in common: nearly all.
 
-Written in httpx's types; httpx2's have the same shape. The family's own ``Auth`` is added
-as a base by the modules ``oauth`` and ``httpx2``.
+Generic over the family's own types, whose ``Auth`` is added as a base by the modules ``oauth``
+and ``httpx2``. Beneath this module the types are written as httpx's; httpx2's have the same
+shape.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn, Self, Unpack
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, Unpack, cast
 
 from httpx_cobo_auth.app import App, app_from_env
 from httpx_cobo_auth.drivers import AsyncDriver, SyncDriver
@@ -16,8 +17,6 @@ from httpx_cobo_auth.perform import Performer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
-
-    import httpx
 
     from httpx_cobo_auth.app import Options
     from httpx_cobo_auth.clock import Clock
@@ -29,13 +28,18 @@ if TYPE_CHECKING:
 
 __all__ = ["FlowAuth", "OAuth", "PlainAuth"]
 
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+_Client = TypeVar("_Client")
+_AsyncClient = TypeVar("_AsyncClient")
+
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _REPLAY_EXTENSION = "cobo_replay"
 _SYNC = SyncDriver()
 _ASYNC = AsyncDriver()
 
 
-class FlowAuth:
+class FlowAuth(Generic[_Request, _Response]):
     """An auth object whose flows are driven through requests."""
 
     # For code that looks at it; the flows below read the body themselves, after the check
@@ -44,42 +48,40 @@ class FlowAuth:
 
     _session: Session
 
-    def flow_for(self, request: httpx.Request) -> Flow[None]:
+    def flow_for(self, request: _Request) -> Flow[None]:
         """Give the flow that decides about a request."""
         raise NotImplementedError
 
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+    def auth_flow(self, request: _Request) -> Generator[_Request, _Response, None]:
         """Go through the flow of one request; the same as ``sync_auth_flow``."""
         return self.sync_auth_flow(request)
 
-    def sync_auth_flow(
-        self, request: httpx.Request
-    ) -> Generator[httpx.Request, httpx.Response, None]:
+    def sync_auth_flow(self, request: _Request) -> Generator[_Request, _Response, None]:
         """Go through the flow of one request of a sync client. Called by httpx."""
         return self.drive(request, None)
 
-    def async_auth_flow(
-        self, request: httpx.Request
-    ) -> AsyncGenerator[httpx.Request, httpx.Response]:
+    def async_auth_flow(self, request: _Request) -> AsyncGenerator[_Request, _Response]:
         """Go through the flow of one request of an async client. Called by httpx."""
         return self.adrive(request, None)
 
-    def drive(
-        self, request: httpx.Request, client: httpx.Client | None
-    ) -> Generator[httpx.Request, httpx.Response, None]:
+    def drive(self, request: _Request, client: Any) -> Generator[_Request, _Response, None]:  # noqa: ANN401
         """Go through a flow, sending exchanges by ``client`` where one is given."""
         self._session.require_sync()
-        driver = _SYNC if client is None else SyncDriver(client)
-        performer = Performer(self._session, request, request, driver)
-        return driver.drive(performer, performer.run(self.flow_for(request)))
+        driver: Any = _SYNC if client is None else SyncDriver(client)
+        performer = Performer(self._session, cast("Any", request), request, driver)
+        driven: Generator[_Request, _Response, None] = driver.drive(
+            performer, performer.run(self.flow_for(request))
+        )
+        return driven
 
-    def adrive(
-        self, request: httpx.Request, client: httpx.AsyncClient | None
-    ) -> AsyncGenerator[httpx.Request, httpx.Response]:
+    def adrive(self, request: _Request, client: Any) -> AsyncGenerator[_Request, _Response]:  # noqa: ANN401
         """Go through a flow, sending exchanges by ``client`` where one is given."""
-        driver = _ASYNC if client is None else AsyncDriver(client)
-        performer = Performer(self._session, request, request, driver)
-        return driver.drive(performer, performer.run(self.flow_for(request)))
+        driver: Any = _ASYNC if client is None else AsyncDriver(client)
+        performer = Performer(self._session, cast("Any", request), request, driver)
+        driven: AsyncGenerator[_Request, _Response] = driver.drive(
+            performer, performer.run(self.flow_for(request))
+        )
+        return driven
 
     def __reduce_ex__(self, _protocol: object) -> NoReturn:
         """Refuse to be pickled or copied: a copy would hold the key in the clear."""
@@ -87,7 +89,7 @@ class FlowAuth:
         raise TypeError(message)
 
 
-class PlainAuth(FlowAuth):
+class PlainAuth(FlowAuth[_Request, _Response]):
     """Cobo Auth: every request signed by an API key, without a token."""
 
     def __init__(
@@ -112,7 +114,7 @@ class PlainAuth(FlowAuth):
         self.environment = app.environment
         self._session = app.session("-")
 
-    def flow_for(self, request: httpx.Request) -> Flow[None]:
+    def flow_for(self, request: _Request) -> Flow[None]:
         """Give the flow that decides about a request."""
         del request
         return signed_flow()
@@ -122,7 +124,7 @@ class PlainAuth(FlowAuth):
         return f"{type(self).__name__}(environment={self.environment.name!r})"
 
 
-class OAuth(FlowAuth):
+class OAuth(FlowAuth[_Request, _Response], Generic[_Request, _Response, _Client, _AsyncClient]):
     """Cobo OAuth: every request signed by the app key, and with an Org Access Token."""
 
     def __init__(
@@ -186,17 +188,18 @@ class OAuth(FlowAuth):
         """The organization's ID."""
         return self._session.account.key.org_id
 
-    def flow_for(self, request: httpx.Request) -> Flow[None]:
+    def flow_for(self, request: _Request) -> Flow[None]:
         """Give the flow that decides about a request."""
         session = self._session
-        write = request.method not in _READS
+        sent = cast("Any", request)
+        write = sent.method not in _READS
         replay = write and (
-            session.settings.replay_writes or request.extensions.get(_REPLAY_EXTENSION) is True
+            session.settings.replay_writes or sent.extensions.get(_REPLAY_EXTENSION) is True
         )
-        return session.flow.request(Call(request.method, request.url, write, replay))
+        return session.flow.request(Call(sent.method, sent.url, write, replay))
 
     # ------------------------------------------------------------------ tokens outside httpx
-    def token(self, client: httpx.Client) -> Token:
+    def token(self, client: _Client) -> Token:
         """Get a valid token, renewed first where it is time to.
 
         For use outside of httpx: a websocket, or the official SDK.
@@ -211,7 +214,7 @@ class OAuth(FlowAuth):
         """
         return self._run(client, self._session.flow.token())
 
-    def renew(self, client: httpx.Client) -> Token:
+    def renew(self, client: _Client) -> Token:
         """Get a new token now, because permissions have changed, say.
 
         Callers at the same time share one exchange, if it was sent after they called.
@@ -238,11 +241,11 @@ class OAuth(FlowAuth):
         performer = Performer(self._session, None, None, _SYNC)
         _SYNC.run(performer, performer.run(self._session.flow.forget()))
 
-    async def atoken(self, client: httpx.AsyncClient) -> Token:
+    async def atoken(self, client: _AsyncClient) -> Token:
         """Get a valid token, as ``token`` does, in asyncio or trio."""
         return await self._arun(client, self._session.flow.token())
 
-    async def arenew(self, client: httpx.AsyncClient) -> Token:
+    async def arenew(self, client: _AsyncClient) -> Token:
         """Get a new token now, as ``renew`` does, in asyncio or trio."""
         return await self._arun(client, self._session.flow.renew())
 
@@ -251,16 +254,16 @@ class OAuth(FlowAuth):
         performer = Performer(self._session, None, None, _ASYNC)
         await _ASYNC.run(performer, performer.run(self._session.flow.forget()))
 
-    def _run(self, client: httpx.Client, flow: Flow[HeldToken]) -> Token:
+    def _run(self, client: _Client, flow: Flow[HeldToken]) -> Token:
         require_client(client, "Client")
         self._session.require_sync()
-        driver = SyncDriver(client)
+        driver = SyncDriver(cast("Any", client))
         performer = Performer(self._session, None, client, driver)
         return driver.run(performer, performer.run(flow)).token
 
-    async def _arun(self, client: httpx.AsyncClient, flow: Flow[HeldToken]) -> Token:
+    async def _arun(self, client: _AsyncClient, flow: Flow[HeldToken]) -> Token:
         require_client(client, "AsyncClient")
-        driver = AsyncDriver(client)
+        driver = AsyncDriver(cast("Any", client))
         performer = Performer(self._session, None, client, driver)
         return (await driver.run(performer, performer.run(flow))).token
 

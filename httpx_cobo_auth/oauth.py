@@ -12,7 +12,7 @@ from httpx_cobo_auth.core import OAuth, PlainAuth
 __all__ = ["CoboAuth", "CoboOAuth"]
 
 
-class CoboAuth(PlainAuth, httpx.Auth):
+class CoboAuth(PlainAuth[httpx.Request, httpx.Response], httpx.Auth):
     """Cobo Auth for API keys: signs every request of one's own organization.
 
     Example:
@@ -33,7 +33,7 @@ class CoboAuth(PlainAuth, httpx.Auth):
     """
 
 
-class CoboOAuth(OAuth, httpx.Auth):
+class CoboOAuth(OAuth[httpx.Request, httpx.Response, httpx.Client, httpx.AsyncClient], httpx.Auth):
     """Cobo OAuth for Portal Apps: signs every request, and keeps its Org Access Token fresh.
 
     One object serves sync and async clients, any number of threads and of event loops
@@ -110,5 +110,5 @@ class CoboOAuth(OAuth, httpx.Auth):
         return client
 
 
-class _ClientAuth(ClientAuth, httpx.Auth):
+class _ClientAuth(ClientAuth[httpx.Request, httpx.Response], httpx.Auth):
     """The auth of a client of ``CoboOAuth.client()``."""

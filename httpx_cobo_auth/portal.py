@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 
 from httpx_cobo_auth.app import App, app_from_env
+from httpx_cobo_auth.core import OAuth
 from httpx_cobo_auth.oauth import CoboOAuth
 
 if TYPE_CHECKING:
@@ -12,10 +13,70 @@ if TYPE_CHECKING:
     from httpx_cobo_auth.environment import Environment
     from httpx_cobo_auth.signing import Signer
 
-__all__ = ["PortalApp"]
+__all__ = ["Portal", "PortalApp"]
+
+_Auth = TypeVar("_Auth", bound=OAuth[Any, Any, Any, Any])
 
 
-class PortalApp:
+class Portal(Generic[_Auth]):
+    """A ``PortalApp`` of either family; that one is documented."""
+
+    _kind: type[_Auth]
+
+    def __init__(
+        self,
+        *,
+        client_id: str,
+        app_secret: str | Signer,
+        environment: Environment | str,
+        **options: Unpack[Options],
+    ) -> None:
+        """Bind the app's key and the environment to a store."""
+        try:
+            self._app = App(
+                client_id=client_id,
+                app_secret=app_secret,
+                environment=environment,
+                **options,
+            )
+        finally:
+            del app_secret  # A traceback with locals must not show it.
+        self._orgs: dict[str, _Auth] = {}
+
+    @classmethod
+    def from_env(cls, **options: Unpack[Options]) -> Self:
+        """Make one from ``COBO_APP_CLIENT_ID``, ``COBO_APP_SECRET`` and ``COBO_ENV``.
+
+        Raises:
+            ConfigurationError: one of the variables is not set, or cannot be used.
+
+        """
+        return cls(**app_from_env(), **options)
+
+    @property
+    def environment(self) -> Environment:
+        """Where the credentials go, and nowhere else."""
+        return self._app.environment
+
+    def org(self, org_id: str) -> _Auth:
+        """Give the auth of one organization: the same object each time.
+
+        Raises:
+            ConfigurationError: the ID cannot be one.
+
+        """
+        auth = self._orgs.get(org_id)
+        if auth is None:
+            # Of two threads at once one wins, and both get the winner's.
+            auth = self._orgs.setdefault(org_id, self._kind.of_app(self._app, org_id))
+        return auth
+
+    def __repr__(self) -> str:
+        """Show which app, and nothing of its key."""
+        return f"{type(self).__name__}({self.environment.name!r}, organizations={len(self._orgs)})"
+
+
+class PortalApp(Portal[CoboOAuth]):
     """One Portal App: hands out the auth of each organization that installed it.
 
     All of them share the app's key and one store; no token is ever used for another
@@ -42,54 +103,4 @@ class PortalApp:
 
     """
 
-    def __init__(
-        self,
-        *,
-        client_id: str,
-        app_secret: str | Signer,
-        environment: Environment | str,
-        **options: Unpack[Options],
-    ) -> None:
-        """Bind the app's key and the environment to a store."""
-        try:
-            self._app = App(
-                client_id=client_id,
-                app_secret=app_secret,
-                environment=environment,
-                **options,
-            )
-        finally:
-            del app_secret  # A traceback with locals must not show it.
-        self._orgs: dict[str, CoboOAuth] = {}
-
-    @classmethod
-    def from_env(cls, **options: Unpack[Options]) -> Self:
-        """Make one from ``COBO_APP_CLIENT_ID``, ``COBO_APP_SECRET`` and ``COBO_ENV``.
-
-        Raises:
-            ConfigurationError: one of the variables is not set, or cannot be used.
-
-        """
-        return cls(**app_from_env(), **options)
-
-    @property
-    def environment(self) -> Environment:
-        """Where the credentials go, and nowhere else."""
-        return self._app.environment
-
-    def org(self, org_id: str) -> CoboOAuth:
-        """Give the auth of one organization: the same object each time.
-
-        Raises:
-            ConfigurationError: the ID cannot be one.
-
-        """
-        auth = self._orgs.get(org_id)
-        if auth is None:
-            # Of two threads at once one wins, and both get the winner's.
-            auth = self._orgs.setdefault(org_id, CoboOAuth.of_app(self._app, org_id))
-        return auth
-
-    def __repr__(self) -> str:
-        """Show which app, and nothing of its key."""
-        return f"PortalApp(environment={self.environment.name!r}, organizations={len(self._orgs)})"
+    _kind = CoboOAuth

@@ -41,7 +41,7 @@ LAYERS = [
     ("clients",),
     ("oauth",),
     ("portal",),
-    ("__init__", "httpx2."),
+    ("__init__", "httpx2"),
     ("testing.",),
 ]
 

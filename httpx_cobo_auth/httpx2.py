@@ -1,0 +1,60 @@
+"""The same classes for httpx2, the continuation of httpx (extra ``httpx2``).
+
+The two families refuse each other's auth classes, so this is a namespace of its own, and never
+"whichever is installed"::
+
+    import httpx2
+    from httpx_cobo_auth.httpx2 import CoboOAuth
+
+    auth = CoboOAuth(client_id="…", app_secret="…", org_id="…", environment="dev")
+    client = httpx2.Client(base_url=auth.environment.base_url, auth=auth)
+
+Everything else, stores and errors included, is the same for both, and so are the tokens: an
+httpx client and an httpx2 client that share a store share the organization's token.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx2
+
+from httpx_cobo_auth.clients import ClientAuth, client_options
+from httpx_cobo_auth.core import OAuth, PlainAuth
+from httpx_cobo_auth.portal import Portal
+
+__all__ = ["CoboAuth", "CoboOAuth", "PortalApp"]
+
+
+class CoboAuth(PlainAuth[httpx2.Request, httpx2.Response], httpx2.Auth):
+    """``httpx_cobo_auth.CoboAuth`` for httpx2."""
+
+
+class CoboOAuth(
+    OAuth[httpx2.Request, httpx2.Response, httpx2.Client, httpx2.AsyncClient], httpx2.Auth
+):
+    """``httpx_cobo_auth.CoboOAuth`` for httpx2."""
+
+    def client(self, **options: Any) -> httpx2.Client:  # noqa: ANN401 - httpx2.Client's own
+        """Make a client that is safe, as ``httpx_cobo_auth.CoboOAuth.client`` does."""
+        auth = _ClientAuth(self)
+        client = httpx2.Client(auth=auth, **client_options(self, options))
+        auth.belong_to(client)
+        return client
+
+    def async_client(self, **options: Any) -> httpx2.AsyncClient:  # noqa: ANN401
+        """Make an async client that is safe, as ``CoboOAuth.async_client`` does for httpx."""
+        auth = _ClientAuth(self)
+        client = httpx2.AsyncClient(auth=auth, **client_options(self, options))
+        auth.belong_to(client)
+        return client
+
+
+class _ClientAuth(ClientAuth[httpx2.Request, httpx2.Response], httpx2.Auth):
+    """The auth of a client of ``CoboOAuth.client()``."""
+
+
+class PortalApp(Portal[CoboOAuth]):
+    """``httpx_cobo_auth.PortalApp`` for httpx2."""
+
+    _kind = CoboOAuth
