@@ -148,10 +148,10 @@ class Account:
         """Tell whether a renewal that could as well come later may be tried now."""
         return self.settings.clock.monotonic() >= self._early_from
 
-    def early_failed(self) -> None:
+    def early_failed(self, *, at_least: float = 0.0) -> None:
         """Space out the renewals that could as well come later."""
         window = self.held.token.renewal_window if self.held else 0.0
-        pause = min(_EARLY_SPACING_S, window * _EARLY_SPACING_FRACTION)
+        pause = max(at_least, min(_EARLY_SPACING_S, window * _EARLY_SPACING_FRACTION))
         self._early_from = self.settings.clock.monotonic() + pause
 
     def failed(self, error: CoboAuthError, *, at_least: float) -> None:

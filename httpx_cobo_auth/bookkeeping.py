@@ -24,7 +24,17 @@ if TYPE_CHECKING:
     from httpx_cobo_auth.effects import Entry
     from httpx_cobo_auth.tokens import HeldToken
 
-__all__ = ["forget", "look_for_newer", "note_vain", "save_later"]
+__all__ = ["forget", "look_for_newer", "newer_record", "note_vain", "save_later"]
+
+
+def newer_record(account: Account) -> Flow[Record | None]:
+    """Give the stored record, if it has another token than ours and can be read just now."""
+    try:
+        record: Record | None = yield Load()
+    except StoreError:
+        return None
+    # A noted exchange is about to replace that token, or has killed it.
+    return record if record and record.note is None and account.is_news(record) else None
 
 
 def look_for_newer(account: Account, held: HeldToken) -> Flow[bool]:
@@ -37,11 +47,8 @@ def look_for_newer(account: Account, held: HeldToken) -> Flow[bool]:
     if not entry.entered:
         return False
     news = Newsroom(account)
-    try:
-        record: Record | None = yield Load()
-    except StoreError:
-        record = None
-    if record is not None and record.note is None and account.is_news(record):
+    record = yield from newer_record(account)
+    if record is not None:
         account.saw(record)
         news.taken_over(account.adopt(record))
     yield Leave()

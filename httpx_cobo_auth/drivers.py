@@ -6,6 +6,7 @@ out; its result, or the exception, goes back. A driver releases what its perform
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -38,19 +39,25 @@ _limiter: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar(
 
 # ------------------------------------------------------------------------------------- sync
 class SyncWaiter:
-    """A thread that waits."""
+    """A thread that waits.
+
+    By a bare lock: what wakes it may be garbage that this very thread collects while it
+    begins to wait, and an ``Event`` would have its own lock taken at that moment.
+    """
 
     def __init__(self) -> None:
         """Wait for nothing yet."""
-        self._event = threading.Event()
+        self._asleep = threading.Lock()
+        self._asleep.acquire()
 
     def wake(self) -> None:
         """End the waiting."""
-        self._event.set()
+        with contextlib.suppress(RuntimeError):  # woken already
+            self._asleep.release()
 
     def wait(self, seconds: float) -> None:
         """Wait until woken, or for that long."""
-        self._event.wait(seconds)
+        self._asleep.acquire(timeout=seconds)
 
 
 class SyncDriver:

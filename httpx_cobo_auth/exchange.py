@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from httpx_cobo_auth.effects import CorrectClock, Exchange, Flow, Load, Sleep
-from httpx_cobo_auth.errors import StoreError
+from httpx_cobo_auth.bookkeeping import newer_record
+from httpx_cobo_auth.effects import CorrectClock, Exchange, Flow, Sleep
 from httpx_cobo_auth.judge import Outcome, judge_exchange
 from httpx_cobo_auth.tokens import Token
 
@@ -88,7 +88,7 @@ def exchange(
             return Failed(result.error, unspent=False)
         if spend is not None and outcome is not Outcome.UNPROCESSED:
             if outcome is not Outcome.UNKNOWN:
-                record = yield from _newer(account)
+                record = yield from newer_record(account)
                 if record is not None:
                     return record
             spend, unspent, attempt = None, False, 0
@@ -100,14 +100,6 @@ def exchange(
         if final or early or late or attempt >= _MAX_ATTEMPTS:
             return Failed(result.error, unspent, result.retry_after)
         yield Sleep(delay)
-
-
-def _newer(account: Account) -> Flow[Record | None]:
-    try:
-        record: Record | None = yield Load()
-    except StoreError:
-        return None
-    return record if record and record.note is None and account.is_news(record) else None
 
 
 def _delay(failure: ExchangeFailure, attempt: int, jitter: float) -> float:

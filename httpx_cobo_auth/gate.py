@@ -22,11 +22,14 @@ from typing import TYPE_CHECKING, Protocol
 from httpx_cobo_auth.forking import forget_on_fork
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from httpx_cobo_auth.errors import CoboAuthError
 
 __all__ = ["Gate", "Ticket", "Waiter"]
+
+# Of all gates together: inside of one gate's ticket, another's may be asked for.
+_numbers = itertools.count(1)
 
 
 class Waiter(Protocol):
@@ -83,7 +86,6 @@ class Gate:
         """
         self._seat_timeout = seat_timeout
         self._monotonic = monotonic
-        self._numbers: Iterator[int] = itertools.count(1)
         self._reset()
         forget_on_fork(self, Gate._reset)
 
@@ -125,7 +127,7 @@ class Gate:
                     self._waiters.append(waiter)
                 ticket = None
             else:
-                self._seat = number = next(self._numbers)
+                self._seat = number = next(_numbers)
                 self._seat_until = self._monotonic() + self._seat_timeout
                 self._door_closed = False
                 ticket = Ticket(self, number)
@@ -147,7 +149,7 @@ class Gate:
                     self._waiters.append(waiter)
                 ticket = None
             else:
-                number = next(self._numbers)
+                number = next(_numbers)
                 self._writes.add(number)
                 ticket = Ticket(self, number)
         if self._releases:

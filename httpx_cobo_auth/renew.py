@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
+from httpx_cobo_auth.bookkeeping import newer_record
 from httpx_cobo_auth.effects import (
     Drain,
     Emit,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 __all__ = ["renew"]
 
 _REFUSAL_HOLD_S = 10.0
+_LONGEST_RETRY_AFTER_S = 600.0
 _CLEARANCE_S = 2.0
 _GRACE_FRACTION = 1 / 4
 
@@ -82,7 +84,8 @@ def renew(account: Account, need: Need, *, verified: bool, shared: bool) -> Flow
     except CoboAuthError as error:
         failure = error
         renewal.failed(error)
-    yield Leave(failure)
+    # An optional attempt is a short one: what it failed of is nothing for others to raise.
+    yield Leave(None if need.optional else failure)
     for event in renewal.news.events:
         yield Emit(event)
     if failure is None or need.optional:
@@ -131,12 +134,13 @@ class _Renewal:
         """Report a failure and remember it, unless it was only remembered itself."""
         if not self._attempted:
             return
-        self._account.early_failed()
+        retry_after = min(getattr(error, "retry_after", None) or 0.0, _LONGEST_RETRY_AFTER_S)
+        self._account.early_failed(at_least=retry_after)
         self.news.failed(error)
         refused = isinstance(error, TokenRefusedError)
         if refused or (isinstance(error, TokenEndpointError) and not self._need.optional):
             hold = _REFUSAL_HOLD_S if refused else 0.0
-            self._account.failed(error, at_least=max(hold, _retry_after(error)))
+            self._account.failed(error, at_least=max(hold, retry_after))
 
     def run(self) -> Flow[HeldToken | None]:
         """Renew, unless there is no need any more."""
@@ -144,17 +148,19 @@ class _Renewal:
         held = need.met_by(account)
         if held is not None:
             return held
-        if need.optional and not account.early_allowed():
+        # A write waits for the store's lock all the same: another process may be renewing.
+        if not self._in_time and not (need.patient and self._shared):
             return None
         held_off = need.forced and account.forced_wait() > 0.0
-        if account.held is None or (need.forced and (not held_off or account.may_look())):
+        remembered = account.held_failure()
+        spaced = held_off or remembered is not None
+        if account.held is None or (need.forced and not spaced) or (spaced and account.may_look()):
             held = yield from self._glance()
             if held is not None:
                 return held
         if held_off:
             return None
-        remembered = account.held_failure()
-        if remembered is not None:
+        if remembered is not None and not need.optional:
             raise copy.copy(remembered)
         self._attempted = True
         settings = self._settings
@@ -166,6 +172,11 @@ class _Renewal:
             return None
         message = "waited in vain for another process to renew the token"
         raise RenewalTimeoutError(message)
+
+    @property
+    def _in_time(self) -> bool:
+        """Whether a renewal that could as well come later may be tried now."""
+        return not self._need.optional or self._account.early_allowed()
 
     def _glance(self) -> Flow[HeldToken | None]:
         """Look whether the store already has what is wanted; that needs no lock."""
@@ -199,7 +210,7 @@ class _Renewal:
             account.begin()
         elif held is not None:
             return held
-        if need.forced and account.forced_wait() > 0.0:
+        if not self._in_time or (need.forced and account.forced_wait() > 0.0):
             return None
         if not (yield from self._writes_ended()):
             return None
@@ -283,8 +294,8 @@ class _Renewal:
             yield Save(new, expected)
         except StoreConflictError:
             # The lock lapsed, and somebody else went on from our note: theirs counts.
-            theirs: Record | None = yield Load()
-            if theirs is not None and theirs.note is None and account.is_news(theirs):
+            theirs = yield from newer_record(account)
+            if theirs is not None:
                 self._take_over(theirs)
                 return account.held
         except StoreError as error:
@@ -292,7 +303,3 @@ class _Renewal:
             self.news.save_failed(generation, error)
         self.news.issued(held, implicit=issued.implicit)
         return held
-
-
-def _retry_after(error: CoboAuthError) -> float:
-    return getattr(error, "retry_after", None) or 0.0
