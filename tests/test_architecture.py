@@ -32,6 +32,7 @@ LAYERS = [
     ("custody", "judge", "needs", "news", "wire"),
     ("bookkeeping",),
     ("exchange",),
+    ("renewal",),
     ("renew",),
     ("flow",),
     ("session",),

@@ -1,0 +1,227 @@
+"""The renewal itself, by the one who has this process's seat.
+
+In this order: the store's lock, re-read (a newer token ends it), drain the writes in flight,
+note the exchange as begun, check that the lock will outlive it, exchange, save.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+from httpx_cobo_auth.bookkeeping import newer_record
+from httpx_cobo_auth.effects import Drain, Flow, Load, LockStore, Outlives, Save, Sleep
+from httpx_cobo_auth.errors import (
+    CoboAuthError,
+    RenewalTimeoutError,
+    StoreConflictError,
+    StoreError,
+    TokenEndpointError,
+    TokenRefusedError,
+)
+from httpx_cobo_auth.exchange import Failed, exchange
+from httpx_cobo_auth.needs import Urgency
+from httpx_cobo_auth.news import Newsroom
+from httpx_cobo_auth.records import Note, Record
+
+if TYPE_CHECKING:
+    from httpx_cobo_auth.account import Account
+    from httpx_cobo_auth.exchange import Issued
+    from httpx_cobo_auth.needs import Need
+    from httpx_cobo_auth.records import Version
+    from httpx_cobo_auth.tokens import HeldToken, Token
+
+__all__ = ["Renewal"]
+
+_REFUSAL_HOLD_S = 10.0
+_LONGEST_RETRY_AFTER_S = 600.0
+_CLEARANCE_S = 2.0
+_GRACE_FRACTION = 1 / 4
+
+
+class Renewal:
+    """A renewal by whoever has the seat."""
+
+    def __init__(self, account: Account, need: Need, *, verified: bool, shared: bool) -> None:
+        """Prepare; nothing is tried yet."""
+        self.news = Newsroom(account)
+        self._account = account
+        self._settings = account.settings
+        self._need = need
+        self._verified = verified
+        self._shared = shared
+        self._attempted = False
+
+    def failed(self, error: CoboAuthError) -> None:
+        """Report a failure and remember it, unless it was only remembered itself."""
+        if not self._attempted:
+            return
+        retry_after = min(getattr(error, "retry_after", None) or 0.0, _LONGEST_RETRY_AFTER_S)
+        self._account.early_failed(at_least=retry_after)
+        self.news.failed(error)
+        refused = isinstance(error, TokenRefusedError)
+        if refused or (isinstance(error, TokenEndpointError) and not self._need.optional):
+            hold = _REFUSAL_HOLD_S if refused else 0.0
+            self._account.failed(error, at_least=max(hold, retry_after))
+
+    def run(self) -> Flow[HeldToken | None]:
+        """Renew, unless there is no need any more."""
+        account, need = self._account, self._need
+        held = need.met_by(account)
+        if held is not None:
+            return held
+        # A write waits for the store's lock all the same: another process may be renewing.
+        if not self._in_time and not (need.patient and self._shared):
+            return None
+        held_off = need.forced and account.forced_wait() > 0.0
+        remembered = account.held_failure()
+        spaced = held_off or remembered is not None
+        if account.held is None or (need.forced and not spaced) or (spaced and account.may_look()):
+            held = yield from self._glance()
+            if held is not None:
+                return held
+        if held_off:
+            return None
+        if remembered is not None and not need.optional:
+            raise copy.copy(remembered)
+        self._attempted = True
+        settings = self._settings
+        longest = settings.timeouts.early_exchange if need.optional else settings.timeouts.lock
+        locked: bool = yield LockStore(longest if need.patient else 0.0)
+        if locked:
+            return (yield from self._locked())
+        if need.optional:
+            return None
+        message = "waited in vain for another process to renew the token"
+        raise RenewalTimeoutError(message)
+
+    @property
+    def _in_time(self) -> bool:
+        """Whether a renewal that could as well come later may be tried now."""
+        return not self._need.optional or self._account.early_allowed()
+
+    def _glance(self) -> Flow[HeldToken | None]:
+        """Look whether the store already has what is wanted; that needs no lock."""
+        record: Record | None = yield Load()
+        # A noted exchange is about to replace that token, or has killed it.
+        if record is None or record.note is not None:
+            return None
+        return self._take_over(record)
+
+    def _take_over(self, record: Record) -> HeldToken | None:
+        account = self._account
+        if account.is_news(record):
+            account.saw(record)
+            self.news.taken_over(account.adopt(record))
+        return self._need.met_by(account)
+
+    def _locked(self) -> Flow[HeldToken | None]:
+        account, need = self._account, self._need
+        record: Record = (yield Load()) or Record()
+        expected = record.version
+        unsaved = account.unsaved
+        if unsaved is not None and unsaved.expected == expected:
+            record = unsaved.record
+        else:
+            account.unsaved = None
+        broken = record.note is not None or account.rolled_back(record)
+        held = self._take_over(record)
+        account.saw(record)
+        if broken:
+            # An exchange whose end nobody knows: the token may have died with it.
+            account.begin()
+        elif held is not None:
+            return held
+        if not self._in_time or (need.forced and account.forced_wait() > 0.0):
+            return None
+        if not (yield from self._writes_ended()):
+            return None
+        spend = None if broken or record.token is None else record.token
+        if spend is not None and spend.refresh_token is None:
+            spend = None
+        return (yield from self._exchange(record, expected, spend))
+
+    def _writes_ended(self) -> Flow[bool]:
+        """Drain the writes in flight: a new token may kill the one they carry."""
+        drained: bool = yield Drain(self._settings.timeouts.drain)
+        if not drained and self._need.urgency is Urgency.EARLY:
+            self._account.early_failed()
+            return False
+        held = self._account.usable
+        if self._shared and held is not None and self._need.optional:
+            window = held.token.renewal_window
+            yield Sleep(min(self._settings.timeouts.grace, window * _GRACE_FRACTION))
+        return True
+
+    def _exchange(
+        self, record: Record, expected: Version, spend: Token | None
+    ) -> Flow[HeldToken | None]:
+        account, need, settings = self._account, self._need, self._settings
+        note = Note(settings.new_owner(), settings.clock.time())
+        noted = record.noting(note)
+        try:
+            yield Save(noted, expected)
+            expected = noted.version
+            account.unsaved = None
+        except StoreConflictError:
+            raise
+        except StoreError as error:
+            if need.optional:
+                raise
+            # No note, no refresh token: whoever comes next could send it a second time.
+            self.news.save_failed(record.generation, error)
+            spend = None
+        early = need.optional
+        limit = settings.timeouts.early_exchange if early else settings.timeouts.exchange
+        if not (yield Outlives(limit + _CLEARANCE_S)):
+            yield from self._take_back(record, expected, noted=record.note is not None)
+            message = "the store's lock would not outlive the exchange"
+            raise RenewalTimeoutError(message)
+        account.begin()
+        result = yield from exchange(account, spend, verified=self._verified, early=early)
+        if isinstance(result, Record):
+            return self._take_over(result)
+        if isinstance(result, Failed):
+            if spend is not None and result.unspent:
+                yield from self._take_back(record, expected, noted=False)
+                account.begun = False
+            raise result.error
+        return (yield from self._adopt(result, record, expected))
+
+    def _take_back(self, record: Record, expected: Version, *, noted: bool) -> Flow[None]:
+        """Take the note back: the refresh token has not left. An older note stays."""
+        if noted or record.version == expected:
+            return
+        try:
+            yield Save(record, expected)
+        except StoreError as error:
+            self.news.save_failed(record.generation, error)
+
+    def _adopt(self, issued: Issued, record: Record, expected: Version) -> Flow[HeldToken | None]:
+        account = self._account
+        spacing = account.spacing
+        now = self._settings.clock.time()
+        if self._need.forced:
+            spacing = spacing.forced(now)
+            if not self._need.replayable:
+                spacing = spacing.in_vain(now, self._need.cause)
+            account.spacing = spacing
+            if spacing.contention(now) > 0.0:
+                self.news.contention(spacing.contention(now))
+        generation = max(account.next_generation, record.generation + 1)
+        new = Record(generation, issued.token, None, spacing)
+        held = account.adopt(new)
+        account.unsaved = None
+        try:
+            yield Save(new, expected)
+        except StoreConflictError:
+            # The lock lapsed, and somebody else went on from our note: theirs counts.
+            theirs = yield from newer_record(account)
+            if theirs is not None:
+                self._take_over(theirs)
+                return account.held
+        except StoreError as error:
+            account.keep_unsaved(new, expected)
+            self.news.save_failed(generation, error)
+        self.news.issued(held, implicit=issued.implicit)
+        return held
