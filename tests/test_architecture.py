@@ -51,18 +51,8 @@ LAYERS = [
 # few lines of arithmetic is no wait, so `threading` may be imported, and `forking` as well.
 PURE = {
     *("errors", "clock", "environment", "spacing", "events", "settings", "signing", "tokens"),
-    *(
-        "records",
-        "effects",
-        "account",
-        "judge",
-        "needs",
-        "news",
-        "bookkeeping",
-        "exchange",
-        "renew",
-    ),
-    "flow",
+    *("records", "effects", "account", "judge", "needs", "news", "bookkeeping", "exchange"),
+    *("renewal", "renew", "flow"),
 }
 IMPURE_IMPORTS = {
     *("httpx", "httpx2", "httpcore", "anyio", "asyncio", "trio", "sniffio"),
