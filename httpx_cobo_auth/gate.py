@@ -176,32 +176,39 @@ class Gate:
 
     def release(self, number: int, error: CoboAuthError | None = None) -> None:
         """Give a ticket back."""
-        self._releases.append((number, error))
-        self._settle()
+        if not self._mutex.acquire(blocking=False):
+            self._releases.append((number, error))
+            self._settle()
+            return
+        try:
+            self._give_back(number, error)
+        finally:
+            self._mutex.release()
+        if self._releases:
+            self._settle()
 
     def _settle(self) -> None:
         # Whoever holds the mutex comes by here after letting go of it, and finds what was
         # queued meanwhile; so nobody has to wait for it, not even the garbage collector.
         while self._releases and self._mutex.acquire(blocking=False):
             try:
-                self._apply()
+                while self._releases:
+                    self._give_back(*self._releases.popleft())
             finally:
                 self._mutex.release()
 
-    def _apply(self) -> None:
-        while self._releases:
-            number, error = self._releases.popleft()
-            if number == self._seat:
-                self._seat = 0
-                self._seat_until = 0.0
-                self._door_closed = False
-                self.ended += 1
-                self.error = error
+    def _give_back(self, number: int, error: CoboAuthError | None) -> None:
+        if number in self._writes:
+            self._writes.remove(number)
+            if self._door_closed and not self._writes:
                 self._wake()
-            elif number in self._writes:
-                self._writes.remove(number)
-                if self._door_closed and not self._writes:
-                    self._wake()
+        elif number == self._seat:
+            self._seat = 0
+            self._seat_until = 0.0
+            self._door_closed = False
+            self.ended += 1
+            self.error = error
+            self._wake()
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []

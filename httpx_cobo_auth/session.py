@@ -75,7 +75,12 @@ _registry = _Registry()
 
 
 class Session:
-    """What the flows of one auth object share."""
+    """What the flows of one auth object share.
+
+    Attributes:
+        awaits: whether the store is an async one.
+
+    """
 
     def __init__(
         self,
@@ -93,17 +98,13 @@ class Session:
         self.settings = settings
         self.verify_responses = verify_responses
         self.how = _how(store)
+        self.awaits = self.how is How.AWAIT
         self._on_event = on_event
         self._shared = _registry.share(store, key, settings)
         self.account = self._shared.account
         self.gate = self._shared.gate
         verified = wire.environment.response_key is not None
         self.flow = CoboFlow(self.account, verified=verified, shared=store.shared)
-
-    @property
-    def awaits(self) -> bool:
-        """Whether the store is an async one."""
-        return self.how is How.AWAIT
 
     def custody(self) -> Custody | AsyncCustody:
         """Give the store into the hands of one flow."""
