@@ -28,7 +28,14 @@ from httpx_cobo_auth.oauth import CoboAuth, CoboOAuth
 from httpx_cobo_auth.portal import PortalApp
 from httpx_cobo_auth.settings import Timeouts
 from httpx_cobo_auth.signing import Ed25519Signer, Signer
-from httpx_cobo_auth.stores import AsyncTokenStore, FileStore, MemoryStore, TokenStore
+from httpx_cobo_auth.stores import (
+    AsyncTokenStore,
+    FileStore,
+    KeyringStore,
+    MemoryStore,
+    RedisStore,
+    TokenStore,
+)
 from httpx_cobo_auth.tokens import Token
 
 __all__ = [
@@ -44,9 +51,11 @@ __all__ = [
     "Ed25519Signer",
     "Environment",
     "FileStore",
+    "KeyringStore",
     "MemoryStore",
     "PortalApp",
     "RedirectedError",
+    "RedisStore",
     "RenewalTimeoutError",
     "ResponseSignatureError",
     "Signer",

@@ -196,9 +196,15 @@ class Account:
         """Seconds before the next forced renewal."""
         return self.spacing.wait(self.settings.clock.time())
 
-    def vain(self, cause: str) -> None:
-        """Note that a forced renewal did not help."""
-        self.spacing = self.spacing.in_vain(self.settings.clock.time(), cause)
+    def vain(self, cause: str) -> bool:
+        """Note that a forced renewal did not help; ``False`` where that is known already.
+
+        One renewal is in vain once, for however many requests: they wait no longer for it.
+        """
+        known = self.forced_wait() > 0.0
+        if not known:
+            self.spacing = self.spacing.in_vain(self.settings.clock.time(), cause)
+        return not known
 
     def accepted(self, cause: str) -> None:
         """Note that a request was accepted; it may be the one that renewals did not help."""

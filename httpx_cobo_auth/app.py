@@ -11,7 +11,7 @@ from httpx_cobo_auth.errors import ConfigurationError
 from httpx_cobo_auth.records import StoreKey
 from httpx_cobo_auth.session import Session
 from httpx_cobo_auth.settings import Settings, Timeouts
-from httpx_cobo_auth.signing import NonceSource, signer_from
+from httpx_cobo_auth.signing import nonces_of, signer_from
 from httpx_cobo_auth.stores.memory import MemoryStore
 from httpx_cobo_auth.wire import Wire
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from httpx_cobo_auth.stores.base import AsyncTokenStore, TokenStore
 
 __all__ = ["App", "Options", "app_from_env"]
+
+_SYSTEM_CLOCK = SystemClock()
 
 
 class Options(TypedDict, total=False):
@@ -65,13 +67,14 @@ class App:
         self._store = MemoryStore() if store is None else store
         self._verify_responses = options.get("verify_responses", False)
         self._on_event = options.get("on_event")
-        clock = options.get("clock") or SystemClock()
+        clock = options.get("clock") or _SYSTEM_CLOCK
         timeouts = options.get("timeouts") or Timeouts()
         if self._verify_responses and self.environment.response_key is None:
             message = "verify_responses needs an environment with a response_key to verify by"
             raise ConfigurationError(message)
         self._settings = Settings(clock, options.get("replay_writes", False), timeouts)
-        self._wire = Wire(self.environment, signer, NonceSource(clock), clock)
+        nonces = nonces_of(signer, self.environment, clock)
+        self._wire = Wire(self.environment, signer, nonces, clock)
 
     def session(self, org_id: str) -> Session:
         """Give what the flows of one organization work with."""

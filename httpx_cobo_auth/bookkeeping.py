@@ -59,7 +59,8 @@ def look_for_newer(account: Account, held: HeldToken) -> Flow[bool]:
 
 def note_vain(account: Account, cause: str) -> Flow[None]:
     """Remember that a renewal did not help; let other processes know, if they can be told."""
-    account.vain(cause)
+    if not account.vain(cause):
+        return
     try:
         if (yield LockStore(0.0)):
             record: Record | None = yield Load()
@@ -78,15 +79,17 @@ def save_later(account: Account) -> Flow[None]:
     if not entry.entered:
         return
     unsaved = account.unsaved
-    try:
-        if unsaved is not None and (yield LockStore(0.0)):
-            stored: Record = (yield Load()) or Record()
-            if stored.version == unsaved.expected:
-                yield Save(unsaved.record, unsaved.expected)
-            account.unsaved = None
-    except StoreError:
-        if unsaved is not None:
-            account.keep_unsaved(unsaved.record, unsaved.expected)
+    if unsaved is not None:
+        # Spaced, whatever comes of it.
+        account.keep_unsaved(unsaved.record, unsaved.expected)
+        try:
+            if (yield LockStore(0.0)):
+                stored: Record = (yield Load()) or Record()
+                if stored.version == unsaved.expected:
+                    yield Save(unsaved.record, unsaved.expected)
+                account.unsaved = None
+        except StoreError:
+            pass
     yield Leave()
 
 

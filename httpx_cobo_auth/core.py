@@ -121,6 +121,8 @@ class PlainAuth(FlowAuth[_Request, _Response]):
 
     def __repr__(self) -> str:
         """Show where the key is good for, and nothing of it."""
+        if not hasattr(self, "_session"):  # Its making fails, and a tracker shows locals.
+            return f"<{type(self).__name__}>"
         return f"{type(self).__name__}(environment={self.environment.name!r})"
 
 
@@ -269,6 +271,8 @@ class OAuth(FlowAuth[_Request, _Response], Generic[_Request, _Response, _Client,
 
     def __repr__(self) -> str:
         """Show whose requests it signs, and nothing of key or token."""
+        if not hasattr(self, "_session"):  # Its making fails, and a tracker shows locals.
+            return f"<{type(self).__name__}>"
         return (
             f"{type(self).__name__}(client_id={self.client_id!r}, org_id={self.org_id!r}, "
             f"environment={self.environment.name!r})"

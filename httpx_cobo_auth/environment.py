@@ -13,6 +13,8 @@ __all__ = ["DEVELOPMENT", "PRODUCTION", "SANDBOX", "Environment", "Origin", "env
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _HEX_KEY = re.compile(r"[0-9a-fA-F]{64}")
+_URL_TEXT = re.compile(r"[!-~]+")
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 
 Origin = tuple[str, str, int | None]
 """Scheme, host (lower case, no brackets) and port; ``None`` for the scheme's default port."""
@@ -43,9 +45,11 @@ class Environment:
 
     def __post_init__(self) -> None:
         """Check the fields and derive the origin."""
-        object.__setattr__(self, "base_url", self.base_url.rstrip("/"))
-        object.__setattr__(self, "origin", _origin_of(self.base_url))
-        if self.response_key is not None and not _HEX_KEY.fullmatch(self.response_key):
+        origin, path = _parts_of(self.base_url)
+        object.__setattr__(self, "origin", origin)
+        # One spelling for one address: tokens are kept by it.
+        object.__setattr__(self, "base_url", _spelled(origin) + path.rstrip("/"))
+        if self.response_key is not None and not _is_key(self.response_key):
             message = "response_key must be an Ed25519 public key of 64 hex digits, or None"
             raise ConfigurationError(message)
 
@@ -55,23 +59,35 @@ class Environment:
         return f"{self.base_url}/oauth/token"
 
 
-def _origin_of(base_url: str) -> Origin:
+def _is_key(value: object) -> bool:
+    return isinstance(value, str) and _HEX_KEY.fullmatch(value) is not None
+
+
+def _parts_of(base_url: object) -> tuple[Origin, str]:
+    like = "base_url must look like https://api.dev.cobo.com/v2 (in ASCII, without blanks)"
+    if not isinstance(base_url, str) or not _URL_TEXT.fullmatch(base_url):
+        raise ConfigurationError(like)
     try:
         url = urlsplit(base_url)
         scheme, host, port = url.scheme, url.hostname or "", url.port
     except ValueError as error:
         message = f"base_url is not a URL: {error}"
         raise ConfigurationError(message) from None
-    if scheme not in _DEFAULT_PORTS or not host or not host.isascii():
-        message = "base_url must look like https://api.dev.cobo.com/v2 (ASCII host names only)"
-        raise ConfigurationError(message)
-    if url.username is not None or url.query or url.fragment:
+    if scheme not in _DEFAULT_PORTS or not _HOST.fullmatch(host):
+        raise ConfigurationError(like)
+    if url.username is not None or "?" in base_url or "#" in base_url:
         message = "base_url must have no user name, no query and no fragment"
         raise ConfigurationError(message)
     if scheme == "http" and not _is_loopback(host):
         message = f"base_url must be https, because credentials travel to {host}"
         raise ConfigurationError(message)
-    return scheme, host, None if port == _DEFAULT_PORTS[scheme] else port
+    return (scheme, host, None if port == _DEFAULT_PORTS[scheme] else port), url.path
+
+
+def _spelled(origin: Origin) -> str:
+    scheme, host, port = origin
+    name = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{name}" if port is None else f"{scheme}://{name}:{port}"
 
 
 def _is_loopback(host: str) -> bool:

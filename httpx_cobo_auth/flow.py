@@ -132,7 +132,7 @@ class CoboFlow:
             yield from note_vain(account, call.cause)
             return False
         tries.forced = True
-        renewed = yield from self._renew(Need(Urgency.FORCED, held, cause=call.cause))
+        renewed, _ = yield from self._renew(Need(Urgency.FORCED, held, cause=call.cause))
         return renewed is not None
 
     def token(self) -> Flow[HeldToken]:
@@ -143,7 +143,7 @@ class CoboFlow:
         """Get a token that was asked for after this call began."""
         account = self._account
         need = Need(Urgency.EXPLICIT, account.held, sent_after=account.settings.clock.time())
-        held = yield from self._renew(need)
+        held, _ = yield from self._renew(need)
         if held is None:
             message = "another renewal came first, again and again"
             raise RenewalTimeoutError(message)
@@ -173,8 +173,7 @@ class CoboFlow:
             if write:
                 yield EndWrite()
             if need is not None:
-                renewed = yield from self._renew(need)
-                tried = account.epoch
+                renewed, tried = yield from self._renew(need)
                 if renewed is not None and not write:
                     return renewed
         message = "tokens expire, or are replaced, faster than they can be used"
@@ -201,7 +200,7 @@ class CoboFlow:
             return Need(Urgency.EARLY, held, patient=write)
         return None
 
-    def _renew(self, need: Need) -> Flow[HeldToken | None]:
+    def _renew(self, need: Need) -> Flow[tuple[HeldToken | None, int]]:
         return (yield from renew(self._account, need, verified=self._verified, shared=self._shared))
 
 

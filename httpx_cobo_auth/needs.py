@@ -59,10 +59,15 @@ class Need:
         """Whether a refusal asks for it, so that it counts as forced."""
         return self.urgency is Urgency.FORCED or bool(self.cause)
 
-    def met_by(self, account: Account) -> HeldToken | None:
-        """Give the token in use, if that is what is wanted."""
+    def met_by(self, account: Account, *, doubtful: bool = False) -> HeldToken | None:
+        """Give the token in use, if that is what is wanted.
+
+        One that may have died with an exchange is not, unless ``doubtful`` ones will do.
+        """
         held = account.usable
-        if held is None or held.token.obtained_at < self.sent_after:
+        if held is None or (account.begun and not doubtful):
+            return None
+        if held.token.obtained_at < self.sent_after:
             return None
         old = self.instead_of
         return held if old is None or held.token.access_token != old.token.access_token else None

@@ -200,6 +200,8 @@ class Performer:
             response = yield from self._inside(self._holdings.seat, to_send)
         except Exception as error:  # noqa: BLE001 - sorted out by _fault
             return self._fault(error)
+        # An earlier exchange in its history may be a redirect that nobody followed.
+        self._scrub(response)
         self._exchanges += (response,)
         try:
             check_redirects(response, session.wire, exchange=True)

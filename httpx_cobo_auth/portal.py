@@ -73,6 +73,8 @@ class Portal(Generic[_Auth]):
 
     def __repr__(self) -> str:
         """Show which app, and nothing of its key."""
+        if not hasattr(self, "_orgs"):  # Its making fails, and a tracker shows locals.
+            return f"<{type(self).__name__}>"
         return f"{type(self).__name__}({self.environment.name!r}, organizations={len(self._orgs)})"
 
 

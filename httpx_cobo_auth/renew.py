@@ -26,11 +26,14 @@ if TYPE_CHECKING:
 __all__ = ["renew"]
 
 
-def renew(account: Account, need: Need, *, verified: bool, shared: bool) -> Flow[HeldToken | None]:
+def renew(
+    account: Account, need: Need, *, verified: bool, shared: bool
+) -> Flow[tuple[HeldToken | None, int]]:
     """Get a token that meets the need.
 
     Gives ``None`` where none was to be had and the caller can do without, or where forced
-    renewals are being held off.
+    renewals are being held off. Gives, too, the count of exchanges that this takes account of:
+    those begun by the end of our own attempt, or before somebody else's.
 
     Args:
         account: whose.
@@ -45,9 +48,10 @@ def renew(account: Account, need: Need, *, verified: bool, shared: bool) -> Flow
     """
     held = need.met_by(account)
     if held is not None:
-        return held
+        return held, account.epoch
+    epoch = account.epoch
     if not (yield from _enter(account, need)):
-        return need.met_by(account)
+        return need.met_by(account, doubtful=True), epoch
     renewal = Renewal(account, need, verified=verified, shared=shared)
     failure: CoboAuthError | None = None
     try:
@@ -55,17 +59,18 @@ def renew(account: Account, need: Need, *, verified: bool, shared: bool) -> Flow
     except CoboAuthError as error:
         failure = error
         renewal.failed(error)
+    epoch = account.epoch
     # An optional attempt is a short one: what it failed of is nothing for others to raise.
     yield Leave(None if need.optional else failure)
     for event in renewal.news.events:
         yield Emit(event)
     if failure is None or need.optional:
-        return held
-    held = need.met_by(account)
+        return held, epoch
+    held = need.met_by(account, doubtful=True)
     if held is None or isinstance(failure, TokenRefusedError):
         raise failure
     # The endpoint gives no answer; an old token that may still work is better than none.
-    return held
+    return held, epoch
 
 
 def _enter(account: Account, need: Need) -> Flow[bool]:
@@ -77,7 +82,9 @@ def _enter(account: Account, need: Need) -> Flow[bool]:
         entry: Entry = yield Enter(max(0.0, deadline - clock.monotonic()))
         if entry.entered:
             return True
-        if need.met_by(account) is not None:
+        # A token in doubt will do only where there was no answer, or no end.
+        in_vain = entry.error is not None or not entry.ended
+        if need.met_by(account, doubtful=in_vain) is not None:
             return False
         if need.optional and (entry.error is not None or not entry.ended):
             return False

@@ -16,7 +16,6 @@ from httpx_cobo_auth.errors import (
     RenewalTimeoutError,
     StoreConflictError,
     StoreError,
-    TokenEndpointError,
     TokenRefusedError,
 )
 from httpx_cobo_auth.exchange import Failed, exchange
@@ -60,7 +59,8 @@ class Renewal:
         self._account.early_failed(at_least=retry_after)
         self.news.failed(error)
         refused = isinstance(error, TokenRefusedError)
-        if refused or (isinstance(error, TokenEndpointError) and not self._need.optional):
+        asked = not isinstance(error, (StoreError, RenewalTimeoutError))
+        if refused or (asked and not self._need.optional):
             hold = _REFUSAL_HOLD_S if refused else 0.0
             self._account.failed(error, at_least=max(hold, retry_after))
 
@@ -77,7 +77,9 @@ class Renewal:
         remembered = account.held_failure()
         spaced = held_off or remembered is not None
         if account.held is None or (need.forced and not spaced) or (spaced and account.may_look()):
-            held = yield from self._glance()
+            # That needs no lock.
+            record = yield from newer_record(account)
+            held = self._take_over(record) if record is not None else None
             if held is not None:
                 return held
         if held_off:
@@ -100,14 +102,6 @@ class Renewal:
         """Whether a renewal that could as well come later may be tried now."""
         return not self._need.optional or self._account.early_allowed()
 
-    def _glance(self) -> Flow[HeldToken | None]:
-        """Look whether the store already has what is wanted; that needs no lock."""
-        record: Record | None = yield Load()
-        # A noted exchange is about to replace that token, or has killed it.
-        if record is None or record.note is not None:
-            return None
-        return self._take_over(record)
-
     def _take_over(self, record: Record) -> HeldToken | None:
         account = self._account
         if account.is_news(record):
@@ -124,7 +118,9 @@ class Renewal:
             record = unsaved.record
         else:
             account.unsaved = None
-        broken = record.note is not None or account.rolled_back(record)
+        # Also where an exchange of ours, for which no note could be written, was lost.
+        lost = account.begun and not account.is_news(record)
+        broken = lost or record.note is not None or account.rolled_back(record)
         held = self._take_over(record)
         account.saw(record)
         if broken:
@@ -164,7 +160,11 @@ class Renewal:
             expected = noted.version
             account.unsaved = None
         except StoreConflictError:
-            raise
+            # The lock lapsed, and somebody else went on: perhaps there is a token by now.
+            theirs = yield from newer_record(account)
+            if theirs is None:
+                raise
+            return self._take_over(theirs)
         except StoreError as error:
             if need.optional:
                 raise
@@ -177,6 +177,8 @@ class Renewal:
             yield from self._take_back(record, expected, noted=record.note is not None)
             message = "the store's lock would not outlive the exchange"
             raise RenewalTimeoutError(message)
+        # Of now: should another take over from us meanwhile, its record is no older than ours.
+        generation = max(account.next_generation, record.generation + 1)
         account.begin()
         result = yield from exchange(account, spend, verified=self._verified, early=early)
         if isinstance(result, Record):
@@ -186,7 +188,7 @@ class Renewal:
                 yield from self._take_back(record, expected, noted=False)
                 account.begun = False
             raise result.error
-        return (yield from self._adopt(result, record, expected))
+        return (yield from self._adopt(result, generation, expected))
 
     def _take_back(self, record: Record, expected: Version, *, noted: bool) -> Flow[None]:
         """Take the note back: the refresh token has not left. An older note stays."""
@@ -197,7 +199,7 @@ class Renewal:
         except StoreError as error:
             self.news.save_failed(record.generation, error)
 
-    def _adopt(self, issued: Issued, record: Record, expected: Version) -> Flow[HeldToken | None]:
+    def _adopt(self, issued: Issued, generation: int, expected: Version) -> Flow[HeldToken | None]:
         account = self._account
         spacing = account.spacing
         now = self._settings.clock.time()
@@ -208,7 +210,6 @@ class Renewal:
             account.spacing = spacing
             if spacing.contention(now) > 0.0:
                 self.news.contention(spacing.contention(now))
-        generation = max(account.next_generation, record.generation + 1)
         new = Record(generation, issued.token, None, spacing)
         held = account.adopt(new)
         account.unsaved = None

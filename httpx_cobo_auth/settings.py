@@ -55,8 +55,11 @@ class Timeouts:
 
     @property
     def lock_ttl(self) -> float:
-        """After this the store's lock is free again, if its owner died unnoticed."""
-        return self.drain + self.grace + 2 * self.exchange
+        """After this the store's lock is free again, if its owner died unnoticed.
+
+        Long enough for any exchange to end before, however short its own limit is.
+        """
+        return self.drain + self.grace + 2 * max(self.exchange, self.early_exchange) + 5.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ from httpx_cobo_auth.errors import ConfigurationError, UnsignableRequestError
 from httpx_cobo_auth.forking import forget_on_fork
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from httpx_cobo_auth.clock import Clock
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "NonceSource",
     "Signer",
     "canonical_query",
+    "nonces_of",
     "request_digest",
     "signer_from",
     "verified_time",
@@ -93,8 +96,8 @@ class Ed25519Signer:
         return crypto_sign(digest, self._secret_key)[:_SIGNATURE_BYTES]
 
     def __repr__(self) -> str:
-        """Show the public key only."""
-        return f"Ed25519Signer(public_key={self.public_key!r})"
+        """Show the public key only; also of one whose making fails, to who shows locals."""
+        return f"Ed25519Signer(public_key={getattr(self, 'public_key', None)!r})"
 
     def __reduce_ex__(self, _protocol: object) -> NoReturn:
         """Refuse to be pickled or copied: a copy would hold the secret in the clear."""
@@ -136,8 +139,9 @@ class NonceSource:
 
     def next(self) -> int:
         """Give a nonce."""
-        now = int((self._base + self._clock.monotonic()) * 1000)
         with self._mutex:
+            # Read in here, or a time read before a correction would outlive it.
+            now = int((self._base + self._clock.monotonic()) * 1000)
             self._last = nonce = now if now > self._last else self._last + 1
         return nonce
 
@@ -150,6 +154,21 @@ class NonceSource:
         with self._mutex:
             self._base += seconds
             self._last = 0
+
+
+_sources: dict[tuple[str, Hashable, int], NonceSource] = {}
+
+
+def nonces_of(signer: Signer, environment: Hashable, clock: Clock) -> NonceSource:
+    """Give this process's one source of nonces for a key at an environment.
+
+    One for all auth objects that have the key, also those made anew for every request: two
+    sources would give the same millisecond twice, and each would have to learn by a refusal
+    that the local clock is wrong.
+    """
+    whose = signer.public_key, environment, id(clock)  # The source keeps the clock, so its id.
+    source = _sources.get(whose)
+    return _sources.setdefault(whose, NonceSource(clock)) if source is None else source
 
 
 def canonical_query(query: bytes) -> bytes:

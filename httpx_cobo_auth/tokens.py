@@ -172,12 +172,13 @@ def parse_token_reply(
     if problem is not None:
         return problem
     old = previous.refresh_token if previous else None
+    # The clock may have been set back meanwhile; that lengthens no life.
+    since = min(sent_at, obtained_at)
     return Token(
         access_token=fields["access_token"],
         refresh_token=fields.get("refresh_token") or old,
-        expires_at=sent_at + fields["expires_in"],
-        # Never a longer life than from the moment of sending, whatever the clock did.
-        obtained_at=min(sent_at, obtained_at),
+        expires_at=since + fields["expires_in"],
+        obtained_at=since,
         scope=fields.get("scope") or "",
         token_type=fields.get("token_type") or "Bearer",
     )
@@ -193,10 +194,14 @@ def _problem_of(fields: dict[str, Any]) -> str | None:
         "refresh_token is not a token": refresh is None or _is_token(refresh),
         "expires_in is missing or not a whole number": whole,
         "expires_in is not a sensible number of seconds": sensible,
-        "token_type is not Bearer": kind is None or str(kind).lower() == "bearer",
+        "token_type is not Bearer": kind is None or _is_bearer(kind),
         "scope is not text": scope is None or isinstance(scope, str),
     }
     return next((problem for problem, fine in checks.items() if not fine), None)
+
+
+def _is_bearer(kind: object) -> bool:
+    return isinstance(kind, str) and kind.lower() == "bearer"
 
 
 def _is_token(value: object) -> bool:

@@ -42,7 +42,8 @@ class Wire:
         self._signer = signer
         self._clock = clock
         scheme, host, port = environment.origin
-        self._origin = (scheme, host, port)
+        # As it goes over the wire: ``URL.host`` gives an internationalized name in letters.
+        self._origin = (scheme, host.encode("ascii"), port)
 
     def check_origin(self, request: httpx.Request) -> None:
         """Refuse a request that would take credentials anywhere else.
@@ -53,7 +54,7 @@ class Wire:
 
         """
         url = request.url
-        if (url.scheme, url.host, url.port) != self._origin or url.userinfo:
+        if (url.scheme, url.raw_host, url.port) != self._origin or url.userinfo:
             message = (
                 f"credentials for {self.environment.base_url} must not be sent to "
                 f"{url.scheme}://{url.netloc.decode('ascii', 'replace')}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from httpx_cobo_auth.errors import StoreConflictError
@@ -33,7 +33,9 @@ class MemoryStore:
         forget_on_fork(self, MemoryStore._reset)
 
     def _reset(self) -> None:
-        self._mutex = threading.Lock()
+        # Re-entrant: an abandoned flow gives its lock back when it is garbage, and garbage may
+        # be collected right in here.
+        self._mutex = threading.RLock()
         self._records: dict[StoreKey, Record] = {}
         self._locks: dict[StoreKey, _Lock] = {}
 
@@ -62,11 +64,15 @@ class MemoryStore:
     def try_lock(self, key: StoreKey, *, ttl: float) -> _Lock | None:
         """Take the right to renew if nobody has it.
 
-        ``ttl`` does not matter: who dies here takes the whole store along.
+        After ``ttl`` seconds it lapses: its owner may be a task of an event loop that rests.
         """
-        del ttl
-        lock = _Lock(self, key)
-        return lock if self._locks.setdefault(key, lock) is lock else None
+        lock = _Lock(self, key, ttl)
+        with self._mutex:
+            held = self._locks.get(key)
+            if held is not None and held.remaining() > 0.0:
+                return None
+            self._locks[key] = lock
+        return lock
 
     def unlock(self, key: StoreKey, lock: StoreLock) -> None:
         """Give the right to renew back, if that lock has it; what its ``release`` does."""
@@ -76,12 +82,13 @@ class MemoryStore:
 
 
 class _Lock:
-    def __init__(self, store: MemoryStore, key: StoreKey) -> None:
+    def __init__(self, store: MemoryStore, key: StoreKey, ttl: float) -> None:
         self._store = store
         self._key = key
+        self._until = time.monotonic() + ttl
 
     def remaining(self) -> float:
-        return math.inf
+        return self._until - time.monotonic()
 
     def release(self) -> None:
         self._store.unlock(self._key, self)

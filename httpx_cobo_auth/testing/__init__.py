@@ -6,6 +6,7 @@ from httpx_cobo_auth.testing._faults import Fault, FaultDetails, FaultKind, Hold
 from httpx_cobo_auth.testing._records import Counters, LogEntry
 from httpx_cobo_auth.testing._tokens import IssuedToken
 from httpx_cobo_auth.testing.clock import ManualClock
+from httpx_cobo_auth.testing.contract import StoreContract
 from httpx_cobo_auth.testing.simulator import CoboSimulator
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "IssuedToken",
     "LogEntry",
     "ManualClock",
+    "StoreContract",
 ]

@@ -1,0 +1,53 @@
+"""A report that cron runs: each run uses the token that the one before has left behind.
+
+One line of the crontab::
+
+    0 * * * *  . ~/.config/my-app/cobo.env && python cron_report.py
+
+where the file sets and exports ``COBO_APP_CLIENT_ID``, ``COBO_APP_SECRET``, ``COBO_ENV``,
+``COBO_ORG_ID`` and ``COBO_TOKENS``, a folder on a local disk. Runs that overlap share the
+token as well, and its renewal.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+import httpx
+
+from httpx_cobo_auth import CoboAuthError, CoboOAuth, FileStore
+
+
+def report(client: httpx.Client) -> None:
+    """Print each wallet of the organization, page by page."""
+    after = ""
+    while True:
+        answer = client.get("/wallets", params={"limit": 50, "after": after})
+        page = answer.raise_for_status().json()
+        for wallet in page["data"]:
+            print(wallet["wallet_id"], wallet["name"])
+        after = page["pagination"]["after"]
+        if not after:
+            break
+
+
+def main() -> None:
+    """Report; what went wrong goes to stderr, and from there into cron's mail."""
+    logging.basicConfig(level=logging.WARNING)
+    try:
+        auth = CoboOAuth.from_env(
+            org_id=os.environ["COBO_ORG_ID"], store=FileStore(os.environ["COBO_TOKENS"])
+        )
+        with auth.client() as client:
+            report(client)
+    except CoboAuthError as error:
+        # The message says who has to do what; no secret is in it.
+        sys.exit(f"{type(error).__name__}: {error}")
+    except httpx.HTTPError as error:
+        sys.exit(f"Cobo did not answer as it should: {error}")
+
+
+if __name__ == "__main__":
+    main()

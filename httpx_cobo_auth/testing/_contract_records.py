@@ -1,0 +1,158 @@
+"""The part of the contract that is about records; and what its other parts have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from unittest import SkipTest
+
+from httpx_cobo_auth.errors import StoreConflictError
+from httpx_cobo_auth.records import Note, Record, StoreKey
+from httpx_cobo_auth.spacing import Spacing
+from httpx_cobo_auth.testing._actors import (
+    SECRET,
+    expect,
+    failure_of,
+    opening,
+    record_of,
+    take,
+)
+
+if TYPE_CHECKING:
+    from httpx_cobo_auth.records import Version
+    from httpx_cobo_auth.stores.base import TokenStore
+    from httpx_cobo_auth.testing._actors import MakesStore
+
+__all__ = [
+    "KEY",
+    "NO_RECORD",
+    "OTHER_KEYS",
+    "SHORT_TTL_S",
+    "TTL_S",
+    "RecordsContract",
+    "expect_conflict",
+    "locked_save",
+]
+
+KEY = StoreKey("https://cobo.test/v2", "contract-client", "contract/../organization")
+OTHER_KEYS = [
+    StoreKey("https://cobo.test/v2", "contract-client", "contract/../Organization"),
+    StoreKey("https://cobo.test/v2", "other-client", "contract/../organization"),
+    StoreKey("https://other.test/v2", "contract-client", "contract/../organization"),
+]
+NO_RECORD: Version = (0, None)
+TTL_S = 30.0
+SHORT_TTL_S = 0.5
+
+
+def expect_conflict(
+    store: TokenStore,
+    record: Record,
+    expected: Version,
+    *,
+    locked: bool = False,
+    allowed: Record | None = None,
+) -> None:
+    """Expect that a save of another version than the stored one fails.
+
+    A store may take the very record that it has for saved already, for the answer to the
+    first attempt may have been lost: ``allowed``.
+    """
+    lock = None if locked else take(store, KEY, TTL_S)
+    try:
+        error = failure_of(lambda: store.save(KEY, record, expected=expected))
+    finally:
+        if lock is not None:
+            lock.release()
+    fine = isinstance(error, StoreConflictError) or (error is None and record == allowed)
+    expect(fine, f"a StoreConflictError, not {error!r}")
+
+
+def locked_save(
+    store: TokenStore, record: Record, *, expected: Version, key: StoreKey = KEY
+) -> None:
+    lock = take(store, key, TTL_S)
+    try:
+        store.save(key, record, expected=expected)
+    finally:
+        lock.release()
+
+
+def identity_of(store: TokenStore) -> object:
+    return getattr(store, "identity", id(store))
+
+
+class RecordsContract:
+    """What is saved is there."""
+
+    def test_nothing_there_is_no_record(self, make_store: MakesStore) -> None:
+        """``None``, and no error."""
+        with opening(make_store) as store:
+            expect(store.load(KEY) is None, "load() of an empty store gives None")
+
+    def test_a_record_comes_back_as_it_was(self, make_store: MakesStore) -> None:
+        """All of it: token, note, and the memory of forced renewals."""
+        record = Record(
+            3,
+            record_of(3).token,
+            Note("owner", 1_800_000_000.5),
+            Spacing(2, 1_800_000_030.25, "GET /v2/wallets/ä", (1.5, 2.5)),
+        )
+        with opening(make_store) as store:
+            locked_save(store, record, expected=NO_RECORD)
+            expect(store.load(KEY) == record, "load() gives what was saved")
+            locked_save(store, Record(4), expected=(3, "owner"))
+            expect(store.load(KEY) == Record(4), "a record without a token is kept, too")
+
+    def test_all_objects_see_the_same_records(self, make_store: MakesStore) -> None:
+        """Each opened anew, as for every request."""
+        with opening(make_store) as store, opening(make_store) as other:
+            if not store.shared and identity_of(store) != identity_of(other):
+                message = "each object is a store of its own"
+                raise SkipTest(message)
+            locked_save(store, record_of(1), expected=NO_RECORD)
+            expect(other.load(KEY) == record_of(1), "another object sees the record")
+            expect(identity_of(store) == identity_of(other), "both have the same identity")
+            hash(identity_of(store))
+
+    def test_keys_do_not_meet(self, make_store: MakesStore) -> None:
+        """Environment, client and organization tell them apart, upper and lower case as well."""
+        keys = [KEY, *OTHER_KEYS]
+        with opening(make_store) as store:
+            for generation, key in enumerate(keys, start=1):
+                locked_save(store, record_of(generation), expected=NO_RECORD, key=key)
+            for generation, key in enumerate(keys, start=1):
+                expect(store.load(key) == record_of(generation), f"{key} has its own record")
+
+    def test_only_the_expected_version_is_replaced(self, make_store: MakesStore) -> None:
+        """The version is generation and note together."""
+        noted = record_of(1).noting(Note("owner", 1.0))
+        with opening(make_store) as store:
+            expect_conflict(store, record_of(1), (1, None))
+            locked_save(store, record_of(1), expected=NO_RECORD)
+            expect_conflict(store, record_of(2), NO_RECORD)
+            locked_save(store, noted, expected=(1, None))
+            for expected in (NO_RECORD, (1, None), (1, "another"), (2, "owner")):
+                expect_conflict(store, record_of(2), expected)
+            expect(store.load(KEY) == noted, "a conflict changes nothing")
+            locked_save(store, record_of(2), expected=(1, "owner"))
+            expect(store.load(KEY) == record_of(2), "the right version is replaced")
+
+    def test_a_noted_exchange_is_there_for_the_next_one(self, make_store: MakesStore) -> None:
+        """Whoever gets the lock after its owner left without a result finds the note."""
+        noted = record_of(1).noting(Note("owner", 1.0))
+        with opening(make_store) as store:
+            lock = take(store, KEY, TTL_S)
+            store.save(KEY, noted, expected=NO_RECORD)
+            lock.release()
+            lock = take(store, KEY, TTL_S)
+            expect(store.load(KEY) == noted, "the note is still there")
+            store.save(KEY, record_of(1), expected=noted.version)
+            lock.release()
+            expect(store.load(KEY) == record_of(1), "a note can be taken back")
+
+    def test_no_secret_is_shown(self, make_store: MakesStore) -> None:
+        """Neither by the store nor by its errors."""
+        with opening(make_store) as store:
+            locked_save(store, record_of(1), expected=NO_RECORD)
+            error = failure_of(lambda: store.save(KEY, record_of(2), expected=(7, None)))
+            expect(SECRET not in f"{store!r} {store} {error!r}", "no secret in repr or error")

@@ -1,0 +1,288 @@
+"""Driving a flow by hand: every effect has to be the expected one, and is given its result."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from httpx_cobo_auth.account import Account
+from httpx_cobo_auth.effects import (
+    Answer,
+    Drain,
+    Emit,
+    Enter,
+    Entry,
+    Exchange,
+    ExchangeAnswer,
+    ExchangeFault,
+    Leave,
+    Load,
+    LockStore,
+    Outlives,
+    Save,
+    Send,
+)
+from httpx_cobo_auth.errors import CoboAuthError, TokenEndpointError
+from httpx_cobo_auth.events import Event
+from httpx_cobo_auth.flow import Call, CoboFlow
+from httpx_cobo_auth.records import Note, Record, StoreKey
+from httpx_cobo_auth.settings import Settings
+from httpx_cobo_auth.testing import ManualClock
+from httpx_cobo_auth.tokens import HeldToken, Token
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from httpx_cobo_auth.effects import Effect, Flow
+    from httpx_cobo_auth.records import Version
+
+__all__ = [
+    "ENTERED",
+    "FINE",
+    "KEY",
+    "LIFETIME_S",
+    "OWNER",
+    "Desk",
+    "Sending",
+    "Step",
+    "call",
+    "fault",
+    "noted",
+    "perform",
+    "play",
+    "read",
+    "reply",
+    "write",
+]
+
+KEY = StoreKey("https://cobo.test/v2", "client", "org")
+LIFETIME_S = 43199
+OWNER = "me"
+FINE = Answer(200)
+ENTERED = Entry(entered=True)
+_URL = "https://cobo.test/v2/wallets"
+
+
+@dataclass(frozen=True)
+class Sending:
+    """Expects the caller's request to be sent with that access token."""
+
+    name: str
+
+    def fits(self, effect: Effect) -> bool:
+        """Tell whether it is that."""
+        return (
+            isinstance(effect, Send)
+            and effect.held is not None
+            and effect.held.token.access_token == f"access-{self.name}"
+        )
+
+
+Expected = Any
+"""An effect; a class of effects; a class of events, for one emitted; or ``Sending``."""
+
+Step = Any
+"""``Expected``, answered by ``None``; or a pair of it and its result, or an error to throw."""
+
+
+def play(flow: Flow[Any], *script: Step) -> Any:  # noqa: ANN401 - whatever the flow returns
+    """Go through the flow by the script, to its end, and give what it returns.
+
+    An error that the flow ends with is let through, after the whole script only.
+    """
+    seen: list[Effect] = []
+    result: Any = None
+    for step in (*script, None):
+        try:
+            effect = _resume(flow, result)
+        except StopIteration as stop:
+            assert step is None, f"ended before {step}, after {seen}"
+            return stop.value
+        except CoboAuthError as error:
+            if step is not None:
+                error.add_note(f"too early: before {step}, after {seen}")
+                raise AssertionError from error
+            raise
+        expected, result = cast(
+            "tuple[Any, Any]", step if isinstance(step, tuple) else (step, None)
+        )
+        assert _fits(effect, expected), f"expected {expected}, got {effect}, after {seen}"
+        seen.append(effect)
+    raise AssertionError
+
+
+def perform(flow: Flow[Any], rules: Mapping[type, Any]) -> Any:  # noqa: ANN401
+    """Go through the flow to its end, giving each class of effect its result.
+
+    A result can be a function of the effect; other effects get ``None``.
+    """
+    result: Any = None
+    try:
+        while True:
+            effect = _resume(flow, result)
+            result = rules.get(type(effect))
+            if callable(result):
+                result = result(effect)
+    except StopIteration as stop:
+        return stop.value
+
+
+def _resume(flow: Flow[Any], result: object) -> Effect:
+    return flow.throw(result) if isinstance(result, CoboAuthError) else flow.send(result)
+
+
+def _fits(effect: Effect, expected: Expected) -> bool:
+    if isinstance(expected, Sending):
+        return expected.fits(effect)
+    if isinstance(expected, type) and issubclass(expected, Event):
+        return isinstance(effect, Emit) and type(effect.event) is expected
+    if isinstance(expected, type):
+        return type(effect) is expected
+    return bool(effect == expected)
+
+
+@dataclass(frozen=True)
+class _Url:
+    path: str
+
+
+def call(method: str, path: str = "/v2/wallets", *, replay: bool = False) -> Call:
+    """Make what the flow knows of a request."""
+    return Call(method, _Url(path), method not in {"GET", "HEAD", "OPTIONS"}, replay)
+
+
+def read(path: str = "/v2/wallets") -> Call:
+    """Make a request that may run twice."""
+    return call("GET", path)
+
+
+def write(path: str = "/v2/transfer", *, replay: bool = False) -> Call:
+    """Make a request that must not run twice."""
+    return call("POST", path, replay=replay)
+
+
+def noted(record: Record, at: float) -> Record:
+    """Give the record with the note of an exchange begun then."""
+    return record.noting(Note(OWNER, at))
+
+
+def fault(*, unsent: bool) -> ExchangeFault:
+    """Fail to reach the token endpoint, or to get its answer."""
+    return ExchangeFault(TokenEndpointError("the line is dead"), unsent)
+
+
+def reply(
+    name: str, at: float, *, status: int = 200, refresh: bool = True, lifetime: int = LIFETIME_S
+) -> ExchangeAnswer:
+    """Issue tokens of that name."""
+    fields: dict[str, Any] = {"access_token": f"access-{name}", "expires_in": lifetime}
+    if refresh:
+        fields["refresh_token"] = f"refresh-{name}"
+    return ExchangeAnswer(status, json.dumps(fields).encode(), server_time=at)
+
+
+class Desk:
+    """A flow with everything about it that does no I/O, at a clock that stands still.
+
+    Attributes:
+        clock: moved by the test.
+        account: knows no token at first.
+        flow: the one under test.
+
+    """
+
+    def __init__(
+        self, *, verified: bool = True, shared: bool = False, replay_writes: bool = False
+    ) -> None:
+        self.clock = ManualClock(1_800_000_000.0)
+        self.clock._monotonic = 1000.0  # Sums and differences are exact.
+        settings = Settings(
+            clock=self.clock,
+            replay_writes=replay_writes,
+            new_owner=lambda: OWNER,
+            jitter=lambda: 1.0,
+        )
+        self.account = Account(KEY, settings)
+        self.flow = CoboFlow(self.account, verified=verified, shared=shared)
+
+    @property
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self.clock.time()
+
+    def token(self, name: str, *, lifetime: float = LIFETIME_S, refresh: bool = True) -> Token:
+        """Make a token, obtained now."""
+        return Token(
+            access_token=f"access-{name}",
+            refresh_token=f"refresh-{name}" if refresh else None,
+            expires_at=self.now + lifetime,
+            obtained_at=self.now,
+        )
+
+    def record(self, name: str, generation: int = 1, *, lifetime: float = LIFETIME_S) -> Record:
+        """Make a record with a token obtained now."""
+        return Record(generation, self.token(name, lifetime=lifetime))
+
+    def having(self, name: str, generation: int = 1) -> Record:
+        """Hold such a record's token."""
+        record = self.record(name, generation)
+        self.account.adopt(record)
+        return record
+
+    @property
+    def held(self) -> HeldToken:
+        """The token in use."""
+        held = self.account.held
+        assert held is not None
+        return held
+
+    def grow_stale(self) -> None:
+        """Let the token in use get into its renewal window."""
+        self.clock.advance(self.held.token.expires_at - 600 - self.now)
+
+    def expire(self) -> None:
+        """Let the token in use die."""
+        self.clock.advance(self.held.token.expires_at + 1 - self.now)
+
+    # ----------------------------------------------------------- what a renewal goes through
+    def until_noted(
+        self,
+        stored: Record | None,
+        *,
+        early: bool = False,
+        patient: bool = True,
+        glance: bool = False,
+    ) -> Iterator[Step]:
+        """Take seat and lock, re-read, drain, note."""
+        timeouts = self.account.settings.timeouts
+        lock = timeouts.early_exchange if early else timeouts.lock
+        yield Enter(timeouts.wait if patient else 0.0), ENTERED
+        if glance:
+            yield Load(), stored
+        yield LockStore(lock if patient else 0.0), True
+        yield Load(), stored
+        yield Drain(timeouts.drain), True
+        record = stored or Record()
+        yield Save(noted(record, self.now), record.version)
+        yield Outlives((timeouts.early_exchange if early else timeouts.exchange) + 2.0), True
+
+    def exchanged(
+        self,
+        stored: Record | None,
+        name: str,
+        spend: Token | None,
+        *,
+        generation: int = 0,
+        spacing: Any = None,  # noqa: ANN401 - a Spacing
+    ) -> Iterator[Step]:
+        """Exchange and save."""
+        before = stored or Record()
+        token = replace(self.token(name))
+        after = Record(
+            generation or before.generation + 1, token, spacing=spacing or before.spacing
+        )
+        expected: Version = (before.generation, OWNER)
+        yield Exchange(spend, self.account.settings.timeouts.request), reply(name, self.now)
+        yield Save(after, expected)
+        yield Leave()

@@ -1,0 +1,681 @@
+"""What the flow does, line by line of the table in the design; every effect of it."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+from httpx_cobo_auth.effects import (
+    Answer,
+    BeginWrite,
+    CorrectClock,
+    Drain,
+    EndWrite,
+    Enter,
+    Entry,
+    Exchange,
+    ExchangeAnswer,
+    Leave,
+    Load,
+    LockStore,
+    Outlives,
+    Save,
+    Send,
+    UnlockStore,
+)
+from httpx_cobo_auth.errors import (
+    RenewalTimeoutError,
+    StoreUnavailableError,
+    TokenEndpointError,
+    TokenRefusedError,
+)
+from httpx_cobo_auth.events import RenewalFailed, TokenAcquired, TokenRenewed, TokenTakenOver
+from httpx_cobo_auth.flow import signed_flow
+from tests.flow.stepping import (
+    ENTERED,
+    FINE,
+    Desk,
+    Sending,
+    call,
+    fault,
+    noted,
+    perform,
+    play,
+    read,
+    reply,
+    write,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from httpx_cobo_auth.effects import Effect
+    from httpx_cobo_auth.flow import Call
+    from httpx_cobo_auth.records import Record
+    from httpx_cobo_auth.spacing import Spacing
+    from tests.flow.stepping import Step
+
+DEAD = Answer(500, 1000)
+REFUSED = Answer(401, 2021)
+NOT_TO_BE_HAD = False
+
+
+# ------------------------------------------------------------------------------------- FRESH
+@pytest.mark.parametrize("status", [200, 204, 302, 400, 404, 409, 429, 502, 503])
+def test_a_fresh_read_is_sent_and_nothing_else(status: int) -> None:
+    """No lock, no store, no gate."""
+    desk = Desk()
+    desk.having("a")
+    play(desk.flow.request(read()), (Send(desk.held), Answer(status)))
+
+
+def test_a_fresh_write_enters_itself_as_in_flight_and_nothing_else() -> None:
+    desk = Desk()
+    desk.having("a")
+    play(desk.flow.request(write()), BeginWrite(), (Send(desk.held), FINE))
+
+
+def test_a_genuine_fault_says_nothing_about_the_token() -> None:
+    desk = Desk()
+    desk.having("a")
+    play(desk.flow.request(read()), (Send(desk.held), Answer(500, 5000)))
+    play(desk.flow.request(read()), (Send(desk.held), Answer(500)))
+    play(desk.flow.request(read()), (Send(desk.held), Answer(403, 12)))
+    assert desk.account.calm
+
+
+# ------------------------------------------------------------------------------------- STALE
+def test_a_stale_read_renews_once_without_waiting_for_anybody() -> None:
+    desk = Desk()
+    stored = desk.having("a")
+    desk.grow_stale()
+    play(
+        desk.flow.request(read()),
+        *desk.until_noted(stored, early=True, patient=False),
+        *desk.exchanged(stored, "b", stored.token),
+        TokenRenewed,
+        (Sending("b"), FINE),
+    )
+
+
+def test_a_stale_read_goes_on_while_somebody_else_renews() -> None:
+    desk = Desk()
+    stored = desk.having("a")
+    desk.grow_stale()
+    # In this process:
+    play(desk.flow.request(read()), (Enter(0.0), Entry()), (Sending("a"), FINE))
+    # In another:
+    play(
+        desk.flow.request(read()),
+        (Enter(0.0), ENTERED),
+        (LockStore(0.0), False),
+        Leave(),
+        (Sending("a"), FINE),
+    )
+    assert desk.account.held is not None
+    assert stored.token is desk.account.held.token
+
+
+def test_a_refused_early_attempt_is_reported_spaced_out_and_never_raised() -> None:
+    desk = Desk()
+    stored = desk.having("a")
+    desk.grow_stale()
+    play(
+        desk.flow.request(read()),
+        *desk.until_noted(stored, early=True, patient=False),
+        (Exchange(stored.token, 10.0), fault(unsent=True)),
+        (Save(stored, (1, "me")), None),
+        Leave,
+        RenewalFailed,
+        (Sending("a"), FINE),
+    )
+    # The next one does not try again at once ...
+    play(desk.flow.request(read()), (Enter(0.0), ENTERED), Leave(), (Sending("a"), FINE))
+    # ... but after a while.
+    desk.clock.advance(31)
+    play(
+        desk.flow.request(read()),
+        *desk.until_noted(stored, early=True, patient=False),
+        *desk.exchanged(stored, "b", stored.token),
+        TokenRenewed,
+        (Sending("b"), FINE),
+    )
+
+
+def test_a_stale_write_waits_for_the_lock_and_reads_again() -> None:
+    """Another process renewed meanwhile: the old token may be dead, and writes bounce once."""
+    desk = Desk()
+    desk.having("a")
+    desk.grow_stale()
+    play(
+        desk.flow.request(write()),
+        BeginWrite(),
+        EndWrite(),
+        (Enter(desk.account.settings.timeouts.wait), ENTERED),
+        (LockStore(10.0), True),
+        (Load(), desk.record("b", 2)),
+        Leave(),
+        TokenTakenOver,
+        BeginWrite(),
+        (Sending("b"), FINE),
+    )
+
+
+def test_a_stale_write_goes_on_where_the_lock_is_not_to_be_had() -> None:
+    desk = Desk()
+    desk.having("a")
+    desk.grow_stale()
+    play(
+        desk.flow.request(write()),
+        BeginWrite(),
+        EndWrite(),
+        (Enter(desk.account.settings.timeouts.wait), ENTERED),
+        (LockStore(10.0), False),
+        Leave(),
+        BeginWrite(),
+        (Sending("a"), FINE),
+    )
+
+
+# -------------------------------------------------------------------------- EXPIRED, MISSING
+def test_with_an_expired_token_the_renewal_comes_first() -> None:
+    desk = Desk()
+    stored = desk.having("a")
+    desk.expire()
+    play(
+        desk.flow.request(read()),
+        *desk.until_noted(stored),
+        *desk.exchanged(stored, "b", stored.token),
+        TokenRenewed,
+        (Sending("b"), FINE),
+    )
+
+
+def test_with_an_expired_token_a_failure_is_raised() -> None:
+    desk = Desk()
+    stored = desk.having("a")
+    desk.expire()
+    refused = ExchangeAnswer(400, b'{"error": "invalid_grant"}', server_time=desk.now)
+    with pytest.raises(TokenRefusedError) as caught:
+        play(
+            desk.flow.request(read()),
+            *desk.until_noted(stored),
+            (Exchange(stored.token, 10.0), refused),
+            (Load(), stored),
+            (Exchange(None, 10.0), refused),
+            Leave,
+            RenewalFailed,
+        )
+    assert caught.value.error == "invalid_grant"
+
+
+def test_with_an_expired_token_all_wait_for_one_renewal_for_a_finite_time() -> None:
+    desk = Desk()
+    desk.having("a")
+    desk.expire()
+    wait = desk.account.settings.timeouts.wait
+    with pytest.raises(RenewalTimeoutError, match="in this process"):
+        play(desk.flow.request(read()), (Enter(wait), Entry()))
+    with pytest.raises(RenewalTimeoutError, match="another process"):
+        play(
+            desk.flow.request(read()),
+            (Enter(wait), ENTERED),
+            (LockStore(45.0), False),
+            Leave,
+            RenewalFailed,
+        )
+
+
+def test_who_waited_takes_the_token_that_came() -> None:
+    desk = Desk()
+    desk.having("a")
+    desk.expire()
+    flow = desk.flow.request(read())
+    assert isinstance(next(flow), Enter)
+    desk.having("b", 2)
+    assert Sending("b").fits(flow.send(Entry(ended=True)))
+
+
+def test_who_waited_shares_the_failure_that_came() -> None:
+    """Each raises an error of its own, for a traceback belongs to one caller."""
+    desk = Desk()
+    desk.having("a")
+    desk.expire()
+    error = TokenEndpointError("down", status=503)
+    wait = desk.account.settings.timeouts.wait
+    with pytest.raises(TokenEndpointError) as caught:
+        play(desk.flow.request(read()), (Enter(wait), Entry(ended=True, error=error)))
+    assert caught.value is not error
+    assert caught.value.status == 503
+
+
+def test_who_waited_for_nothing_tries_anew() -> None:
+    """The renewer was cancelled, say: it left no token and no error."""
+    desk = Desk()
+    stored = desk.having("a")
+    desk.expire()
+    play(
+        desk.flow.request(read()),
+        (Enter(desk.account.settings.timeouts.wait), Entry(ended=True)),
+        *desk.until_noted(stored),
+        *desk.exchanged(stored, "b", stored.token),
+        TokenRenewed,
+        (Sending("b"), FINE),
+    )
+
+
+def test_a_first_token_is_asked_for_by_org_implicit() -> None:
+    desk = Desk()
+    play(
+        desk.flow.request(read()),
+        *desk.until_noted(None, glance=True),
+        *desk.exchanged(None, "a", None),
+        TokenAcquired,
+        (Sending("a"), FINE),
+    )
+
+
+def test_a_first_token_is_not_asked_for_where_the_store_has_one() -> None:
+    desk = Desk()
+    play(
+        desk.flow.request(read()),
+        (Enter(desk.account.settings.timeouts.wait), ENTERED),
+        (Load(), desk.record("a")),
+        Leave(),
+        TokenTakenOver,
+        (Sending("a"), FINE),
+    )
+
+
+def test_a_write_gets_its_token_first_and_is_in_flight_from_then_on() -> None:
+    desk = Desk()
+    play(
+        desk.flow.request(write()),
+        BeginWrite(),
+        EndWrite(),
+        *desk.until_noted(None, glance=True),
+        *desk.exchanged(None, "a", None),
+        TokenAcquired,
+        BeginWrite(),
+        (Sending("a"), FINE),
+    )
+
+
+def test_tokens_that_die_before_a_write_is_sent_end_in_an_error() -> None:
+    """They are dead when they come: that is not gone along with for ever."""
+    desk = Desk()
+    names = itertools.count(1)
+
+    def slow(_: Effect) -> ExchangeAnswer:
+        sent_at = desk.now
+        desk.clock.advance(10)
+        return reply(str(next(names)), sent_at, lifetime=5)
+
+    rules = {Enter: ENTERED, LockStore: True, Drain: True, Outlives: True, Exchange: slow}
+    with pytest.raises(RenewalTimeoutError, match="faster than they can be used"):
+        perform(desk.flow.request(write()), rules)
+    assert next(names) == 5
+
+
+def test_dead_tokens_that_somebody_else_saves_end_in_an_error() -> None:
+    """The lock lapses each time, and what others renewed is dead when it is found."""
+    desk = Desk()
+    generations = itertools.count(1)
+
+    def dead(_: Effect) -> Record:
+        generation = next(generations)
+        return desk.record(str(generation), generation, lifetime=0.0)
+
+    refused = ExchangeAnswer(400, b"{}", server_time=desk.now)
+    rules: dict[type, object] = {Enter: ENTERED, LockStore: True, Drain: True, Outlives: True}
+    rules |= {Load: dead, Exchange: refused}
+    with pytest.raises(RenewalTimeoutError, match="faster than they can be used"):
+        perform(desk.flow.request(read()), rules)
+    assert next(generations) < 12
+
+
+# ---------------------------------------------------------------------- 401 that can be cured
+@pytest.mark.parametrize("answer", [REFUSED, Answer(401), Answer(401, None, 3.0)])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_a_401_is_cured_by_a_renewal_and_one_replay_whatever_the_method(
+    method: str, answer: Answer
+) -> None:
+    """JSON or not: the request was refused before it ran."""
+    desk = Desk()
+    stored = desk.having("a")
+    writes = method != "GET"
+    spacing = desk.account.spacing.forced(desk.now)
+    play(
+        desk.flow.request(call(method)),
+        *([BeginWrite()] if writes else []),
+        (Sending("a"), answer),
+        *desk.until_noted(stored, glance=True),
+        *desk.exchanged(stored, "b", stored.token, spacing=spacing),
+        TokenRenewed,
+        *([BeginWrite()] if writes else []),
+        (Sending("b"), FINE),
+    )
+    assert desk.account.spacing.vain_count == 0
+
+
+def test_a_401_is_cured_by_a_newer_token_in_the_store() -> None:
+    desk = Desk()
+    desk.having("a")
+    play(
+        desk.flow.request(read()),
+        (Sending("a"), REFUSED),
+        (Enter(desk.account.settings.timeouts.wait), ENTERED),
+        (Load(), desk.record("b", 2)),
+        Leave(),
+        TokenTakenOver,
+        (Sending("b"), FINE),
+    )
+
+
+def test_a_401_of_a_token_replaced_meanwhile_forces_nothing() -> None:
+    """Superseded up to three times, the request is just sent again."""
+    desk = Desk()
+    desk.having("a")
+    flow = desk.flow.request(read())
+    effect = next(flow)
+    for generation, (older, newer) in enumerate(pairwise("abcd"), 2):
+        assert Sending(older).fits(effect)
+        desk.having(newer, generation)
+        effect = flow.send(REFUSED)
+    assert Sending("d").fits(effect)
+    # After that, the token that came meanwhile stands for the forced renewal.
+    desk.having("e", 5)
+    effect = flow.send(REFUSED)
+    assert Sending("e").fits(effect)
+    desk.having("f", 6)
+    assert flow.send(REFUSED) == LockStore(0.0)
+    assert flow.send(NOT_TO_BE_HAD) == UnlockStore()
+    with pytest.raises(StopIteration):
+        flow.send(None)
+
+
+def test_a_replay_that_is_refused_again_was_in_vain_and_is_handed_over() -> None:
+    """The record tells other processes; nobody forces another renewal for a while."""
+    desk = Desk()
+    stored = desk.having("a")
+    forced = desk.account.spacing.forced(desk.now)
+    vain = forced.in_vain(desk.now, "GET /v2/wallets")
+    renewed = desk.record("b", 2)
+    play(
+        desk.flow.request(read()),
+        (Sending("a"), REFUSED),
+        *desk.until_noted(stored, glance=True),
+        *desk.exchanged(stored, "b", stored.token, spacing=forced),
+        TokenRenewed,
+        (Sending("b"), REFUSED),
+        (LockStore(0.0), True),
+        (Load(), renewed),
+        (Save(_with_spacing(renewed, vain), (2, None)), None),
+        UnlockStore(),
+    )
+    assert desk.account.forced_wait() == 30.0
+    # The next refusal looks into the store, and that is all.
+    play(
+        desk.flow.request(read()),
+        (Sending("b"), REFUSED),
+        (Enter(desk.account.settings.timeouts.wait), ENTERED),
+        (Load(), renewed),
+        Leave(),
+    )
+    # The one after that not even there.
+    play(
+        desk.flow.request(read()),
+        (Sending("b"), REFUSED),
+        (Enter(desk.account.settings.timeouts.wait), ENTERED),
+        Leave(),
+    )
+
+
+def test_the_request_that_was_refused_is_what_resets_the_spacing() -> None:
+    """Another one that is accepted says nothing about it."""
+    desk = Desk()
+    desk.having("a")
+    desk.account.vain("GET /v2/wallets")
+    play(desk.flow.request(read("/v2/other")), (Sending("a"), FINE))
+    assert desk.account.forced_wait() == 30.0
+    play(desk.flow.request(read()), (Sending("a"), FINE))
+    assert desk.account.forced_wait() == 0.0
+
+
+def test_a_renewal_forced_in_vain_waits_longer_each_time() -> None:
+    desk = Desk()
+    waits: list[float] = []
+    for _ in range(7):
+        desk.account.vain("GET /v2/wallets")
+        waits.append(desk.account.forced_wait())
+        desk.clock.advance(waits[-1])
+    assert waits == [30.0, 60.0, 120.0, 240.0, 480.0, 600.0, 600.0]
+
+
+# -------------------------------------------------------------------- 401 that cannot be cured
+@pytest.mark.parametrize("code", [2022, 2023, 2024])
+@pytest.mark.parametrize("request_", [read(), write()], ids=["read", "write"])
+def test_a_401_that_no_token_can_mend_is_handed_over(code: int, request_: Call) -> None:
+    desk = Desk()
+    desk.having("a")
+    play(
+        desk.flow.request(request_),
+        *([BeginWrite()] if request_.write else []),
+        (Sending("a"), Answer(401, code, 59.0)),
+    )
+    assert desk.account.calm
+
+
+@pytest.mark.parametrize("off", [61.0, -3600.0])
+@pytest.mark.parametrize("code", [None, 2022, 2024, 2021])
+def test_a_clock_that_is_off_is_corrected_and_nothing_renewed(off: float, code: int) -> None:
+    desk = Desk()
+    desk.having("a")
+    play(
+        desk.flow.request(write()),
+        BeginWrite(),
+        (Sending("a"), Answer(401, code, off)),
+        CorrectClock(off),
+        BeginWrite(),
+        (Sending("a"), FINE),
+    )
+
+
+def test_a_clock_is_corrected_once_for_a_request() -> None:
+    desk = Desk()
+    desk.having("a")
+    play(
+        desk.flow.request(read()),
+        (Sending("a"), Answer(401, 2024, 100.0)),
+        CorrectClock(100.0),
+        (Sending("a"), Answer(401, 2024, 100.0)),
+    )
+
+
+def test_a_token_refused_after_the_clock_was_corrected_is_renewed_all_the_same() -> None:
+    desk = Desk()
+    stored = desk.having("a")
+    play(
+        desk.flow.request(read()),
+        (Sending("a"), Answer(401, 2024, 100.0)),
+        CorrectClock(100.0),
+        (Sending("a"), REFUSED),
+        *desk.until_noted(stored, glance=True),
+        *desk.exchanged(stored, "b", stored.token, spacing=desk.account.spacing.forced(desk.now)),
+        TokenRenewed,
+        (Sending("b"), FINE),
+    )
+
+
+def test_without_a_verified_time_no_clock_is_corrected() -> None:
+    desk = Desk(verified=False)
+    desk.having("a")
+    play(desk.flow.request(read()), (Sending("a"), Answer(401, 2024, None)))
+
+
+def test_a_request_that_is_only_signed_has_its_clock_corrected_once() -> None:
+    play(signed_flow(), (Send(None), FINE))
+    play(signed_flow(), (Send(None), Answer(401, 2024)))
+    play(
+        signed_flow(),
+        (Send(None), Answer(401, 2024, -100.0)),
+        CorrectClock(-100.0),
+        (Send(None), Answer(401, 2024, -100.0)),
+    )
+
+
+# --------------------------------------------------------------------------------- 500 / 1000
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_a_500_1000_on_a_read_is_as_a_curable_401(method: str) -> None:
+    desk = Desk()
+    stored = desk.having("a")
+    play(
+        desk.flow.request(call(method)),
+        (Sending("a"), DEAD),
+        *desk.until_noted(stored, glance=True),
+        *desk.exchanged(stored, "b", stored.token, spacing=desk.account.spacing.forced(desk.now)),
+        TokenRenewed,
+        (Sending("b"), FINE),
+    )
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "QUERY"])
+def test_a_500_1000_on_a_write_ends_the_flow_and_the_next_one_renews_first(method: str) -> None:
+    """It may have run. As nothing is replayed, nothing shows that the renewal helped."""
+    desk = Desk()
+    stored = desk.having("a")
+    cause = f"{method} /v2/wallets"
+    play(desk.flow.request(call(method)), BeginWrite(), (Sending("a"), DEAD))
+    spacing = desk.account.spacing.forced(desk.now).in_vain(desk.now, cause)
+    play(
+        desk.flow.request(read("/v2/other")),
+        *_refused_before(desk, stored),
+        *desk.exchanged(stored, "b", stored.token, spacing=spacing),
+        TokenRenewed,
+        (Sending("b"), FINE),
+    )
+    # A second time in a row is held off, but the request goes out.
+    play(desk.flow.request(call(method)), BeginWrite(), (Sending("b"), DEAD))
+    play(desk.flow.request(read("/v2/other")), (Sending("b"), FINE))
+    # It is that request which has to be accepted.
+    play(desk.flow.request(call(method)), BeginWrite(), (Sending("b"), FINE))
+    assert desk.account.forced_wait() == 0.0
+
+
+def _refused_before(desk: Desk, stored: Record) -> Iterator[Step]:
+    """Go through a renewal that a write's refusal asks for, up to the exchange."""
+    timeouts = desk.account.settings.timeouts
+    yield Enter(timeouts.wait), ENTERED
+    yield Load(), stored
+    yield LockStore(timeouts.early_exchange), True
+    yield Load(), stored
+    yield Drain(timeouts.drain), True
+    yield Save(noted(stored, desk.now), stored.version)
+    yield Outlives(timeouts.early_exchange + 2.0), True
+
+
+def test_a_write_after_a_refused_write_waits_for_the_renewal() -> None:
+    desk = Desk()
+    stored = desk.having("a")
+    play(desk.flow.request(write()), BeginWrite(), (Sending("a"), DEAD))
+    spacing = desk.account.spacing.forced(desk.now).in_vain(desk.now, "POST /v2/transfer")
+    play(
+        desk.flow.request(write()),
+        BeginWrite(),
+        EndWrite(),
+        *_refused_before(desk, stored),
+        *desk.exchanged(stored, "b", stored.token, spacing=spacing),
+        TokenRenewed,
+        BeginWrite(),
+        (Sending("b"), FINE),
+    )
+
+
+def test_a_refused_write_says_nothing_about_a_newer_token() -> None:
+    desk = Desk()
+    desk.having("a")
+    flow = desk.flow.request(write())
+    assert next(flow) == BeginWrite()
+    assert Sending("a").fits(flow.send(None))
+    desk.having("b", 2)
+    with pytest.raises(StopIteration):
+        flow.send(DEAD)
+    assert desk.account.calm
+
+
+@pytest.mark.parametrize("answer", [DEAD, REFUSED])
+def test_a_write_is_replayed_after_a_500_1000_where_the_caller_asks_for_it(
+    answer: Answer,
+) -> None:
+    desk = Desk()
+    stored = desk.having("a")
+    play(
+        desk.flow.request(write(replay=True)),
+        BeginWrite(),
+        (Sending("a"), answer),
+        *desk.until_noted(stored, glance=True),
+        *desk.exchanged(stored, "b", stored.token, spacing=desk.account.spacing.forced(desk.now)),
+        TokenRenewed,
+        BeginWrite(),
+        (Sending("b"), FINE),
+    )
+
+
+# ------------------------------------------------------------------------------ 403, 2025/4001
+@pytest.mark.parametrize("code", [2025, 4001])
+@pytest.mark.parametrize("request_", [read(), write()], ids=["read", "write"])
+def test_a_missing_permission_looks_once_for_a_newer_token(code: int, request_: Call) -> None:
+    desk = Desk()
+    desk.having("a")
+    begin = [BeginWrite()] if request_.write else []
+    play(
+        desk.flow.request(request_),
+        *begin,
+        (Sending("a"), Answer(403, code)),
+        (Enter(0.0), ENTERED),
+        (Load(), desk.record("b", 2)),
+        Leave(),
+        TokenTakenOver,
+        *begin,
+        (Sending("b"), Answer(403, code)),
+    )
+
+
+@pytest.mark.parametrize("stored", ["same", "nothing", "down", "exchanging"])
+def test_a_missing_permission_is_handed_over_where_there_is_no_newer_token(stored: str) -> None:
+    desk = Desk()
+    same = desk.having("a")
+    found = {
+        "same": same,
+        "nothing": None,
+        "down": StoreUnavailableError("down"),
+        "exchanging": noted(desk.record("b", 2), desk.now),
+    }[stored]
+    play(
+        desk.flow.request(read()),
+        (Sending("a"), Answer(403, 2025)),
+        (Enter(0.0), ENTERED),
+        (Load(), found),
+        Leave(),
+    )
+    # Looking is spaced.
+    play(desk.flow.request(read()), (Sending("a"), Answer(403, 2025)))
+    desk.clock.advance(5)
+    play(desk.flow.request(read()), (Sending("a"), Answer(403, 2025)), (Enter(0.0), Entry()))
+
+
+def test_a_missing_permission_of_a_token_replaced_meanwhile_means_replay() -> None:
+    desk = Desk()
+    desk.having("a")
+    flow = desk.flow.request(read())
+    assert Sending("a").fits(next(flow))
+    desk.having("b", 2)
+    assert Sending("b").fits(flow.send(Answer(403, 2025)))
+
+
+def _with_spacing(record: Record, spacing: Spacing) -> Record:
+    return replace(record, spacing=spacing)

@@ -1,0 +1,280 @@
+"""Which grant is asked for, how often, and when to stop: the exchange, stepped by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from httpx_cobo_auth.effects import (
+    CorrectClock,
+    Exchange,
+    ExchangeAnswer,
+    ExchangeFault,
+    Load,
+    Sleep,
+)
+from httpx_cobo_auth.errors import (
+    RedirectedError,
+    StoreUnavailableError,
+    TokenEndpointError,
+    TokenRefusedError,
+    TokenReplyError,
+)
+from httpx_cobo_auth.exchange import Failed, Issued, exchange
+from tests.flow.stepping import Desk, fault, noted, play, reply
+
+if TYPE_CHECKING:
+    from httpx_cobo_auth.effects import Flow
+    from httpx_cobo_auth.tokens import Token
+    from tests.flow.stepping import Step
+
+
+class Endpoint(Desk):
+    """A desk with a token to spend, and answers of the token endpoint."""
+
+    def __init__(self, *, verified: bool = True) -> None:
+        super().__init__(verified=verified)
+        self.stored = self.having("a")
+        assert self.stored.token is not None
+        self.spend: Token = self.stored.token
+
+    def exchange(self, spend: Token | None, *, early: bool = False) -> Flow[Any]:
+        """Begin one."""
+        return exchange(self.account, spend, verified=True, early=early)
+
+    def says(self, status: int, body: bytes = b"{}", **more: float) -> ExchangeAnswer:
+        """Answer, signed."""
+        return ExchangeAnswer(status, body, server_time=self.now, **more)
+
+
+@pytest.mark.parametrize("status", [200, 201, 299])
+def test_a_refresh_token_gets_the_next_token(status: int) -> None:
+    desk = Endpoint()
+    issued = play(
+        desk.exchange(desk.spend),
+        (Exchange(desk.spend, 10.0), reply("b", desk.now, status=status)),
+    )
+    assert issued == Issued(desk.token("b"), implicit=False)
+
+
+def test_a_reply_without_a_refresh_token_carries_the_old_one_on() -> None:
+    desk = Endpoint()
+    issued = play(
+        desk.exchange(desk.spend), (Exchange(desk.spend, 10.0), reply("b", desk.now, refresh=False))
+    )
+    assert issued.token.refresh_token == "refresh-a"
+
+
+def test_what_was_certainly_not_processed_is_sent_again_with_backoff() -> None:
+    desk = Endpoint()
+    issued = play(
+        desk.exchange(desk.spend),
+        (Exchange(desk.spend, 10.0), fault(unsent=True)),
+        Sleep(0.5),
+        (Exchange(desk.spend, 10.0), desk.says(429)),
+        Sleep(1.0),
+        (Exchange(desk.spend, 10.0), reply("b", desk.now)),
+    )
+    assert not issued.implicit
+
+
+def test_three_attempts_are_enough_and_the_refresh_token_is_unspent() -> None:
+    desk = Endpoint()
+    failed = play(
+        desk.exchange(desk.spend),
+        (Exchange(desk.spend, 10.0), fault(unsent=True)),
+        Sleep(0.5),
+        (Exchange(desk.spend, 10.0), fault(unsent=True)),
+        Sleep(1.0),
+        (Exchange(desk.spend, 10.0), fault(unsent=True)),
+    )
+    assert isinstance(failed, Failed)
+    assert failed.unspent
+
+
+def test_an_early_attempt_is_one_attempt() -> None:
+    desk = Endpoint()
+    failed = play(
+        desk.exchange(desk.spend, early=True), (Exchange(desk.spend, 10.0), desk.says(429))
+    )
+    assert failed.unspent
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "slept"), [(0.0, 0.5), (0.2, 0.5), (3.0, 3.0), (29.9, 29.9)]
+)
+def test_a_retry_after_within_the_time_limit_is_waited_for(
+    retry_after: float, slept: float
+) -> None:
+    desk = Endpoint()
+    play(
+        desk.exchange(desk.spend),
+        (Exchange(desk.spend, 10.0), desk.says(429, retry_after=retry_after)),
+        Sleep(slept),
+        (Exchange(desk.spend, 10.0), reply("b", desk.now)),
+    )
+
+
+def test_a_longer_retry_after_is_raised_with_the_time() -> None:
+    desk = Endpoint()
+    failed = play(
+        desk.exchange(desk.spend),
+        (Exchange(desk.spend, 10.0), desk.says(429, retry_after=30.0)),
+    )
+    assert failed.unspent
+    assert failed.error.retry_after == 30.0
+
+
+def test_the_time_limit_bounds_attempts_and_their_timeouts() -> None:
+    desk = Endpoint()
+    flow = desk.exchange(desk.spend)
+    assert next(flow) == Exchange(desk.spend, 10.0)
+    desk.clock.advance(23)
+    assert flow.send(fault(unsent=True)) == Sleep(0.5)
+    desk.clock.advance(0.5)
+    assert flow.send(None) == Exchange(desk.spend, 6.5)
+    desk.clock.advance(6.5)
+    # Its fate is unknown; and org_implicit, though late, is worth a second.
+    assert flow.send(fault(unsent=False)) == Exchange(None, 1.0)
+    with pytest.raises(StopIteration) as ended:
+        flow.send(fault(unsent=True))
+    assert not ended.value.value.unspent
+
+
+FATES = {
+    "no answer": fault(unsent=False),
+    "500": ExchangeAnswer(500, b"{}", server_time=1.0),
+    "502 of a gateway": ExchangeAnswer(502, b"<html>"),
+    "503": ExchangeAnswer(503, b"{}", server_time=1.0),
+    "redirect": ExchangeAnswer(307, b"", server_time=1.0),
+    "nothing": ExchangeAnswer(200, b"", server_time=1.0),
+    "a list": ExchangeAnswer(200, b"[]", server_time=1.0),
+    "too long": ExchangeAnswer(200, None),
+    "unsigned 200": ExchangeAnswer(200, b"{}"),
+    "unsigned 400": ExchangeAnswer(400, b"{}"),
+    "unsigned 401": ExchangeAnswer(401, b"{}"),
+}
+
+
+@pytest.mark.parametrize("fate", FATES.values(), ids=FATES)
+def test_a_refresh_token_of_unknown_fate_is_never_sent_again(
+    fate: ExchangeAnswer | ExchangeFault,
+) -> None:
+    """Unsigned refusals count as such where the key is known: they come from elsewhere."""
+    desk = Endpoint()
+    issued = play(
+        desk.exchange(desk.spend),
+        (Exchange(desk.spend, 10.0), fate),
+        (Exchange(None, 10.0), reply("b", desk.now)),
+    )
+    assert issued.implicit
+
+
+def test_org_implicit_is_tried_three_times_of_its_own() -> None:
+    desk = Endpoint()
+    failed = play(
+        desk.exchange(desk.spend),
+        (Exchange(desk.spend, 10.0), fault(unsent=True)),
+        Sleep(0.5),
+        (Exchange(desk.spend, 10.0), fault(unsent=False)),
+        (Exchange(None, 10.0), desk.says(503)),
+        Sleep(0.5),
+        (Exchange(None, 10.0), desk.says(503)),
+        Sleep(1.0),
+        (Exchange(None, 10.0), desk.says(200)),
+    )
+    assert type(failed.error) is TokenReplyError
+    assert not failed.unspent
+
+
+def test_an_early_attempt_falls_back_to_org_implicit_once() -> None:
+    desk = Endpoint()
+    failed = play(
+        desk.exchange(desk.spend, early=True),
+        (Exchange(desk.spend, 10.0), fault(unsent=False)),
+        (Exchange(None, 10.0), fault(unsent=True)),
+    )
+    assert not failed.unspent
+
+
+@pytest.mark.parametrize("found", ["same", "nothing", "down", "note", "older"])
+def test_a_refused_refresh_token_with_nothing_newer_in_the_store_is_replaced_once(
+    found: str,
+) -> None:
+    desk = Endpoint()
+    stored: dict[str, Step] = {
+        "same": desk.stored,
+        "nothing": None,
+        "down": StoreUnavailableError("down"),
+        "note": noted(desk.record("b", 2), desk.now),
+        "older": desk.record("b", 0),
+    }
+    failed = play(
+        desk.exchange(desk.spend),
+        (Exchange(desk.spend, 10.0), desk.says(400, b'{"error": "invalid_grant"}')),
+        (Load(), stored[found]),
+        (Exchange(None, 10.0), desk.says(403, b'{"error": "access_denied"}')),
+    )
+    assert type(failed.error) is TokenRefusedError
+    assert failed.error.error == "access_denied"
+    assert not failed.unspent
+
+
+def test_a_refusal_due_to_somebody_else_ends_with_their_token() -> None:
+    desk = Endpoint()
+    newer = desk.record("b", 2)
+    found = play(
+        desk.exchange(desk.spend), (Exchange(desk.spend, 10.0), desk.says(400)), (Load(), newer)
+    )
+    assert found is newer
+
+
+def test_a_nonce_refused_for_its_time_is_corrected_and_the_refresh_token_kept() -> None:
+    """Refused before it was looked at: it is as good as before."""
+    desk = Endpoint()
+    issued = play(
+        desk.exchange(desk.spend),
+        (Exchange(desk.spend, 10.0), desk.says(401, seconds_off=3600.0)),
+        CorrectClock(3600.0),
+        (Exchange(desk.spend, 10.0), reply("b", desk.now)),
+    )
+    assert not issued.implicit
+
+
+def test_a_nonce_is_corrected_once() -> None:
+    desk = Endpoint()
+    off = desk.says(401, seconds_off=3600.0)
+    failed = play(
+        desk.exchange(desk.spend),
+        (Exchange(desk.spend, 10.0), off),
+        CorrectClock(3600.0),
+        (Exchange(desk.spend, 10.0), off),
+        (Load(), desk.stored),
+        (Exchange(None, 10.0), off),
+    )
+    assert type(failed.error) is TokenRefusedError
+
+
+def test_a_redirected_exchange_is_exposed_and_ends_at_once() -> None:
+    desk = Endpoint()
+    failed = play(
+        desk.exchange(desk.spend),
+        (Exchange(desk.spend, 10.0), ExchangeFault(RedirectedError("away"), unsent=False)),
+    )
+    assert type(failed.error) is RedirectedError
+    assert not failed.unspent
+
+
+@pytest.mark.parametrize("code", [2010, 2026])
+@pytest.mark.parametrize("status", [400, 403, 500])
+def test_too_many_requests_by_cobos_code_is_not_processed(status: int, code: int) -> None:
+    desk = Endpoint()
+    body = b'{"error_code": %d, "error_message": "slow down", "error_id": "id-1"}' % code
+    failed = play(
+        desk.exchange(desk.spend, early=True), (Exchange(desk.spend, 10.0), desk.says(status, body))
+    )
+    assert failed.unspent
+    assert type(failed.error) is TokenEndpointError
+    assert (failed.error.status, failed.error.error_code) == (status, code)
+    assert (failed.error.error_message, failed.error.error_id) == ("slow down", "id-1")

@@ -1,0 +1,1107 @@
+"""One renewal, stepped by hand: its order, its note, and what may go wrong in between."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from httpx_cobo_auth.effects import (
+    Answer,
+    BeginWrite,
+    Drain,
+    EndWrite,
+    Enter,
+    Entry,
+    Exchange,
+    ExchangeAnswer,
+    Leave,
+    Load,
+    LockStore,
+    Outlives,
+    Save,
+    Sleep,
+    UnlockStore,
+)
+from httpx_cobo_auth.errors import (
+    CoboAuthError,
+    RenewalTimeoutError,
+    StoreConflictError,
+    StoreCorruptError,
+    StoreError,
+    StoreUnavailableError,
+    TokenEndpointError,
+    TokenRefusedError,
+)
+from httpx_cobo_auth.events import (
+    ContentionSuspected,
+    RenewalFailed,
+    SaveFailed,
+    TokenAcquired,
+    TokenRenewed,
+    TokenTakenOver,
+)
+from httpx_cobo_auth.records import Note, Record
+from httpx_cobo_auth.spacing import Spacing
+from tests.flow.stepping import (
+    ENTERED,
+    FINE,
+    OWNER,
+    Desk,
+    Sending,
+    fault,
+    noted,
+    perform,
+    play,
+    read,
+    reply,
+    write,
+)
+
+if TYPE_CHECKING:
+    from tests.flow.stepping import Step
+
+DOWN = StoreUnavailableError("the store is down")
+CONFLICT = StoreConflictError("the record moved on")
+CORRUPT = StoreCorruptError("that is no record")
+REFUSED = Answer(401, 2021)
+NO = False
+WAIT_S = 93.0
+LOST = Note("somebody else", 1.0)
+
+
+def test_in_order_seat_lock_reread_drain_note_check_exchange_save_release() -> None:
+    desk = Desk()
+    stored = desk.having("a")
+    desk.expire()
+    after = replace(desk.record("b"), generation=2)
+    play(
+        desk.flow.token(),
+        (Enter(WAIT_S), ENTERED),
+        (LockStore(45.0), True),
+        (Load(), stored),
+        (Drain(2.0), True),
+        Save(noted(stored, desk.now), (1, None)),
+        (Outlives(32.0), True),
+        (Exchange(stored.token, 10.0), reply("b", desk.now)),
+        Save(after, (1, OWNER)),
+        Leave(),
+        TokenRenewed,
+    )
+    assert desk.held.generation == 2
+    assert desk.account.calm
+
+
+@pytest.mark.parametrize("lifetime", [43199.0, 2.0])
+def test_an_early_renewer_of_a_shared_store_lets_writes_elsewhere_end_first(
+    lifetime: float,
+) -> None:
+    """For a second, or for a part of the window where that is shorter."""
+    desk = Desk(shared=True)
+    stored = desk.record("a", lifetime=lifetime)
+    desk.account.adopt(stored)
+    assert stored.token is not None
+    window = stored.token.renewal_window
+    desk.clock.advance(lifetime - window / 2 - stored.token.margin / 2)
+    flow = desk.flow.request(read())
+    results = [None, ENTERED, True, stored, True]
+    effects = [flow.send(result) for result in results]
+    assert isinstance(effects[3], Drain)
+    assert effects[4] == Sleep(min(1.0, window / 4))
+    assert flow.send(None) == Save(noted(stored, desk.now), (1, None))
+
+
+@pytest.mark.parametrize("dead", [True, False])
+def test_nobody_gives_grace_who_cannot_do_without(dead: bool) -> None:  # noqa: FBT001
+    desk = Desk(shared=True)
+    stored = desk.having("a")
+    if dead:
+        desk.expire()
+    flow = desk.flow.token() if dead else desk.flow.renew()
+    desk.clock.advance(1)
+    effects = [flow.send(result) for result in (None, ENTERED, True, stored, True)]
+    assert isinstance(effects[-1], Save)
+
+
+def test_an_early_renewal_gives_up_where_a_write_does_not_end() -> None:
+    desk = Desk()
+    stored = desk.having("a")
+    desk.grow_stale()
+    play(
+        desk.flow.request(read()),
+        (Enter(0.0), ENTERED),
+        (LockStore(0.0), True),
+        (Load(), stored),
+        (Drain(2.0), NO),
+        Leave(),
+        (Sending("a"), FINE),
+    )
+    play(desk.flow.request(read()), (Enter(0.0), ENTERED), Leave(), (Sending("a"), FINE))
+
+
+def test_a_renewal_that_must_be_goes_on_where_a_write_does_not_end() -> None:
+    desk = Desk()
+    stored = desk.having("a")
+    desk.expire()
+    play(
+        desk.flow.request(read()),
+        (Enter(WAIT_S), ENTERED),
+        (LockStore(45.0), True),
+        (Load(), stored),
+        (Drain(2.0), NO),
+        Save(noted(stored, desk.now), (1, None)),
+        (Outlives(32.0), True),
+        *desk.exchanged(stored, "b", stored.token),
+        TokenRenewed,
+        (Sending("b"), FINE),
+    )
+
+
+def test_a_token_found_under_the_lock_ends_it() -> None:
+    desk = Desk()
+    desk.having("a")
+    desk.expire()
+    play(
+        desk.flow.request(read()),
+        (Enter(WAIT_S), ENTERED),
+        (LockStore(45.0), True),
+        (Load(), desk.record("b", 2)),
+        Leave(),
+        TokenTakenOver,
+        (Sending("b"), FINE),
+    )
+
+
+def test_a_token_that_came_while_waiting_for_the_seat_ends_it() -> None:
+    desk = Desk()
+    desk.having("a")
+    desk.expire()
+    flow = desk.flow.request(read())
+    assert next(flow) == Enter(WAIT_S)
+    desk.having("b", 2)
+    assert flow.send(ENTERED) == Leave()
+    assert Sending("b").fits(flow.send(None))
+
+
+def test_a_token_without_a_refresh_token_is_followed_by_org_implicit() -> None:
+    desk = Desk()
+    stored = Record(1, desk.token("a", refresh=False))
+    desk.account.adopt(stored)
+    desk.expire()
+    play(
+        desk.flow.request(read()),
+        *desk.until_noted(stored),
+        *desk.exchanged(stored, "b", None),
+        TokenAcquired,
+        (Sending("b"), FINE),
+    )
+
+
+# --------------------------------------------------------- no note written, nothing spent
+def test_without_a_note_an_early_renewal_is_skipped_and_reported() -> None:
+    desk = Desk()
+    stored = desk.having("a")
+    desk.grow_stale()
+    play(
+        desk.flow.request(read()),
+        (Enter(0.0), ENTERED),
+        (LockStore(0.0), True),
+        (Load(), stored),
+        (Drain(2.0), True),
+        (Save(noted(stored, desk.now), (1, None)), DOWN),
+        Leave(),
+        RenewalFailed,
+        (Sending("a"), FINE),
+    )
+
+
+def test_without_a_note_a_dead_token_is_followed_by_org_implicit_kept_in_memory() -> None:
+    desk = Desk()
+    stored = desk.having("a")
+    desk.expire()
+    after = replace(desk.record("b"), generation=2)
+    play(
+        desk.flow.request(read()),
+        (Enter(WAIT_S), ENTERED),
+        (LockStore(45.0), True),
+        (Load(), stored),
+        (Drain(2.0), True),
+        (Save(noted(stored, desk.now), (1, None)), DOWN),
+        (Outlives(32.0), True),
+        (Exchange(None, 10.0), reply("b", desk.now)),
+        (Save(after, (1, None)), DOWN),
+        Leave(),
+        SaveFailed,
+        SaveFailed,
+        TokenAcquired,
+        (Sending("b"), FINE),
+    )
+    # Used, and saved later.
+    play(desk.flow.request(read()), (Sending("b"), FINE))
+    desk.clock.advance(5)
+    play(
+        desk.flow.request(read()),
+        (Enter(0.0), ENTERED),
+        (LockStore(0.0), True),
+        (Load(), stored),
+        Save(after, (1, None)),
+        Leave(),
+        (Sending("b"), FINE),
+    )
+    assert desk.account.calm
+
+
+def test_a_refresh_token_is_in_doubt_where_an_exchange_without_a_note_was_lost() -> None:
+    """Cobo may have answered org_implicit: what is stored may be spent, and nothing says so."""
+    desk = Desk()
+    stored = desk.having("a")
+    desk.expire()
+    with pytest.raises(TokenEndpointError):
+        play(
+            desk.flow.request(read()),
+            (Enter(WAIT_S), ENTERED),
+            (LockStore(45.0), True),
+            (Load(), stored),
+            (Drain(2.0), True),
+            (Save(noted(stored, desk.now), (1, None)), DOWN),
+            (Outlives(32.0), True),
+            (Exchange(None, 10.0), fault(unsent=False)),
+            Sleep(0.5),
+            (Exchange(None, 10.0), fault(unsent=False)),
+            Sleep(1.0),
+            (Exchange(None, 10.0), fault(unsent=False)),
+            Leave,
+            SaveFailed,
+            RenewalFailed,
+        )
+    play(
+        desk.flow.request(read()),
+        *desk.until_noted(stored),
+        *desk.exchanged(stored, "b", None),
+        TokenAcquired,
+        (Sending("b"), FINE),
+    )
+
+
+def test_a_conflict_over_the_note_means_that_somebody_else_went_on() -> None:
+    """The lock lapsed while writes were drained: what they renewed is as good."""
+    desk = Desk()
+    stored = desk.having("a")
+    desk.expire()
+    play(
+        desk.flow.request(read()),
+        (Enter(WAIT_S), ENTERED),
+        (LockStore(45.0), True),
+        (Load(), stored),
+        (Drain(2.0), True),
+        (Save(noted(stored, desk.now), (1, None)), CONFLICT),
+        (Load(), desk.record("b", 2)),
+        Leave(),
+        TokenTakenOver,
+        (Sending("b"), FINE),
+    )
+
+
+def test_a_conflict_over_the_note_with_nothing_newer_is_raised_and_nothing_spent() -> None:
+    desk = Desk()
+    stored = desk.having("a")
+    desk.expire()
+    with pytest.raises(StoreConflictError):
+        play(
+            desk.flow.request(read()),
+            (Enter(WAIT_S), ENTERED),
+            (LockStore(45.0), True),
+            (Load(), stored),
+            (Drain(2.0), True),
+            (Save(noted(stored, desk.now), (1, None)), CONFLICT),
+            (Load(), stored.noting(LOST)),
+            Leave,
+            RenewalFailed,
+        )
+
+
+# ----------------------------------------------------------------------- taking the note back
+def test_without_a_lock_that_outlives_it_there_is_no_exchange_and_the_note_is_taken_back() -> None:
+    desk = Desk()
+    stored = desk.having("a")
+    desk.expire()
+    with pytest.raises(RenewalTimeoutError, match="outlive"):
+        play(
+            desk.flow.request(read()),
+            (Enter(WAIT_S), ENTERED),
+            (LockStore(45.0), True),
+            (Load(), stored),
+            (Drain(2.0), True),
+            Save(noted(stored, desk.now), (1, None)),
+            (Outlives(32.0), NO),
+            Save(stored, (1, OWNER)),
+            Leave,
+            RenewalFailed,
+        )
+    assert desk.account.calm
+
+
+@pytest.mark.parametrize("error", [DOWN, CONFLICT])
+def test_a_note_that_cannot_be_taken_back_is_reported(error: StoreError) -> None:
+    desk = Desk()
+    stored = desk.having("a")
+    desk.grow_stale()
+    play(
+        desk.flow.request(read()),
+        *desk.until_noted(stored, early=True, patient=False),
+        (Exchange(stored.token, 10.0), fault(unsent=True)),
+        (Save(stored, (1, OWNER)), error),
+        Leave(),
+        SaveFailed,
+        RenewalFailed,
+        (Sending("a"), FINE),
+    )
+
+
+def test_where_no_note_was_written_none_is_taken_back() -> None:
+    desk = Desk()
+    stored = desk.having("a")
+    desk.expire()
+    with pytest.raises(RenewalTimeoutError):
+        play(
+            desk.flow.request(read()),
+            (Enter(WAIT_S), ENTERED),
+            (LockStore(45.0), True),
+            (Load(), stored),
+            (Drain(2.0), True),
+            (Save(noted(stored, desk.now), (1, None)), DOWN),
+            (Outlives(32.0), NO),
+            Leave,
+            SaveFailed,
+            RenewalFailed,
+        )
+
+
+def test_a_note_is_left_where_the_refresh_token_may_be_spent() -> None:
+    desk = Desk()
+    stored = desk.having("a")
+    desk.grow_stale()
+    play(
+        desk.flow.request(read()),
+        *desk.until_noted(stored, early=True, patient=False),
+        (Exchange(stored.token, 10.0), fault(unsent=False)),
+        (Exchange(None, 10.0), fault(unsent=True)),
+        Leave(),
+        RenewalFailed,
+        (Sending("a"), FINE),
+    )
+
+
+# ----------------------------------------------------------------- an interrupted note, found
+@pytest.mark.parametrize("known", [True, False], ids=["same process", "new process"])
+def test_an_interrupted_exchange_is_followed_by_org_implicit(known: bool) -> None:  # noqa: FBT001
+    """Its refresh token is spent or not; its access token may have died with it."""
+    desk = Desk()
+    stored = desk.having("a") if known else desk.record("a")
+    broken = stored.noting(LOST)
+    desk.clock.advance(1)
+    if known:
+        desk.grow_stale()
+    # The older note stays until there is a token.
+    play(
+        desk.flow.request(read()),
+        *desk.until_noted(broken, early=known, patient=not known, glance=not known),
+        *desk.exchanged(stored, "b", None),
+        *([] if known else [TokenTakenOver]),
+        TokenAcquired,
+        (Sending("b"), FINE),
+    )
+
+
+def test_an_old_token_is_gone_on_with_only_where_the_endpoint_gives_no_answer() -> None:
+    desk = Desk()
+    broken = desk.record("a").noting(LOST)
+    down = ExchangeAnswer(503, b"{}", server_time=desk.now)
+    play(
+        desk.flow.request(read()),
+        *desk.until_noted(broken, glance=True),
+        (Exchange(None, 10.0), down),
+        Sleep(0.5),
+        (Exchange(None, 10.0), down),
+        Sleep(1.0),
+        (Exchange(None, 10.0), down),
+        Leave,
+        TokenTakenOver,
+        RenewalFailed,
+        (Sending("a"), FINE),
+    )
+
+
+def test_an_old_token_is_not_gone_on_with_where_the_endpoint_refuses() -> None:
+    desk = Desk()
+    broken = desk.record("a").noting(LOST)
+    refusal = ExchangeAnswer(403, b"{}", server_time=desk.now)
+    with pytest.raises(TokenRefusedError):
+        play(
+            desk.flow.request(read()),
+            *desk.until_noted(broken, glance=True),
+            (Exchange(None, 10.0), refusal),
+            Leave,
+            TokenTakenOver,
+            RenewalFailed,
+        )
+
+
+def test_an_interrupted_note_is_not_taken_back_by_who_did_not_send() -> None:
+    desk = Desk()
+    broken = desk.record("a").noting(LOST)
+    play(
+        desk.flow.request(read()),
+        (Enter(WAIT_S), ENTERED),
+        (Load(), broken),
+        (LockStore(45.0), True),
+        (Load(), broken),
+        (Drain(2.0), True),
+        Save(noted(broken, desk.now), broken.version),
+        (Outlives(32.0), NO),
+        Leave,
+        TokenTakenOver,
+        RenewalFailed,
+        (Sending("a"), FINE),
+    )
+
+
+def test_who_finds_an_exchange_of_its_own_process_unended_renews_before_anything_else() -> None:
+    """A flow was cancelled while its exchange was under way."""
+    desk = Desk()
+    stored = desk.having("a")
+    desk.grow_stale()
+    cancelled = desk.flow.request(read())
+    results = (None, ENTERED, True, stored, True, None, True)
+    assert isinstance([cancelled.send(result) for result in results][-1], Exchange)
+    cancelled.close()
+    broken = noted(stored, desk.now)
+    # While it still has the seat, reads go on.
+    play(desk.flow.request(read()), (Enter(0.0), Entry()), (Sending("a"), FINE))
+    # A write waits; afterwards the access token is in doubt.
+    play(
+        desk.flow.request(write()),
+        BeginWrite(),
+        EndWrite(),
+        *desk.until_noted(broken, early=True, patient=True),
+        *desk.exchanged(stored, "b", None),
+        TokenAcquired,
+        BeginWrite(),
+        (Sending("b"), FINE),
+    )
+
+
+# --------------------------------------------------------------------- a store set back
+def test_an_older_generation_than_one_already_seen_is_never_accepted() -> None:
+    """Somebody restored a backup: its token is not taken, its refresh token not sent."""
+    desk = Desk()
+    desk.having("a", generation=7)
+    desk.expire()
+    old = desk.record("old", 3)
+    play(
+        desk.flow.request(read()),
+        *desk.until_noted(old),
+        *desk.exchanged(old, "b", None, generation=8),
+        TokenAcquired,
+        (Sending("b"), FINE),
+    )
+
+
+def test_a_store_emptied_by_others_is_no_reason_to_send_what_it_held() -> None:
+    desk = Desk()
+    desk.having("a", generation=7)
+    desk.expire()
+    play(
+        desk.flow.request(read()),
+        *desk.until_noted(None),
+        *desk.exchanged(None, "b", None, generation=8),
+        TokenAcquired,
+        (Sending("b"), FINE),
+    )
+
+
+# --------------------------------------------------------------------- unsaved, saved later
+def _unsaved(desk: Desk) -> tuple[Record, Record]:
+    """Have a token that could not be saved; give what is stored and what should be."""
+    stored = desk.having("a")
+    desk.expire()
+    before = noted(stored, desk.now)
+    new = replace(desk.record("b"), generation=2)
+    play(
+        desk.flow.request(read()),
+        *desk.until_noted(stored),
+        (Exchange(stored.token, 10.0), reply("b", desk.now)),
+        (Save(new, (1, OWNER)), DOWN),
+        Leave(),
+        SaveFailed,
+        TokenRenewed,
+        (Sending("b"), FINE),
+    )
+    return before, new
+
+
+def test_a_token_that_cannot_be_saved_is_used_reported_and_saved_later() -> None:
+    desk = Desk()
+    before, new = _unsaved(desk)
+    play(desk.flow.request(read()), (Sending("b"), FINE))
+    for outcome in (DOWN, CONFLICT, None):
+        desk.clock.advance(5)
+        play(
+            desk.flow.request(read()),
+            (Enter(0.0), ENTERED),
+            (LockStore(0.0), True),
+            (Load(), before),
+            (Save(new, (1, OWNER)), outcome),
+            Leave(),
+            (Sending("b"), FINE),
+        )
+    play(desk.flow.request(read()), (Sending("b"), FINE))
+    assert desk.account.unsaved is None
+
+
+def test_saving_later_waits_for_nobody_and_is_spaced() -> None:
+    desk = Desk()
+    _unsaved(desk)
+    desk.clock.advance(5)
+    play(desk.flow.request(read()), (Enter(0.0), Entry()), (Sending("b"), FINE))
+    play(
+        desk.flow.request(read()),
+        (Enter(0.0), ENTERED),
+        (LockStore(0.0), NO),
+        Leave(),
+        (Sending("b"), FINE),
+    )
+    play(desk.flow.request(read()), (Sending("b"), FINE))
+    desk.clock.advance(5)
+    play(
+        desk.flow.request(read()),
+        (Enter(0.0), ENTERED),
+        (LockStore(0.0), DOWN),
+        Leave(),
+        (Sending("b"), FINE),
+    )
+    play(desk.flow.request(read()), (Sending("b"), FINE))
+    assert desk.account.unsaved is not None
+
+
+def test_a_token_is_not_saved_later_over_a_record_that_moved_on() -> None:
+    desk = Desk()
+    _unsaved(desk)
+    desk.clock.advance(5)
+    play(
+        desk.flow.request(read()),
+        (Enter(0.0), ENTERED),
+        (LockStore(0.0), True),
+        (Load(), desk.record("c", 2)),
+        Leave(),
+        (Sending("b"), FINE),
+    )
+    assert desk.account.unsaved is None
+
+
+def test_somebody_else_in_this_process_may_have_saved_it_meanwhile() -> None:
+    desk = Desk()
+    _unsaved(desk)
+    desk.clock.advance(5)
+    flow = desk.flow.request(read())
+    assert next(flow) == Enter(0.0)
+    desk.account.unsaved = None
+    assert flow.send(ENTERED) == Leave()
+
+
+def test_the_next_renewal_goes_on_from_the_unsaved_token() -> None:
+    """What is stored is an interrupted note; but we know its end."""
+    desk = Desk()
+    before, new = _unsaved(desk)
+    desk.expire()
+    play(
+        desk.flow.request(read()),
+        (Enter(0.0), Entry()),
+        (Enter(WAIT_S), ENTERED),
+        (LockStore(45.0), True),
+        (Load(), before),
+        (Drain(2.0), True),
+        Save(noted(new, desk.now), (1, OWNER)),
+        (Outlives(32.0), True),
+        *desk.exchanged(new, "c", new.token),
+        TokenRenewed,
+        (Sending("c"), FINE),
+    )
+    assert desk.account.unsaved is None
+
+
+def test_the_next_renewal_drops_the_unsaved_token_where_the_record_moved_on() -> None:
+    desk = Desk()
+    _unsaved(desk)
+    desk.expire()
+    play(
+        desk.flow.request(read()),
+        (Enter(0.0), Entry()),
+        (Enter(WAIT_S), ENTERED),
+        (LockStore(45.0), True),
+        (Load(), desk.record("c", 2)),
+        Leave(),
+        TokenTakenOver,
+        (Sending("c"), FINE),
+    )
+    assert desk.account.unsaved is None
+
+
+# ----------------------------------------------------------- the lock lapsed in mid-exchange
+def test_after_a_conflict_the_token_of_who_went_on_counts() -> None:
+    desk = Desk()
+    stored = desk.having("a")
+    desk.expire()
+    after = replace(desk.record("b"), generation=2)
+    play(
+        desk.flow.request(read()),
+        *desk.until_noted(stored),
+        (Exchange(stored.token, 10.0), reply("b", desk.now)),
+        (Save(after, (1, OWNER)), CONFLICT),
+        (Load(), desk.record("c", 2)),
+        Leave(),
+        TokenTakenOver,
+        (Sending("c"), FINE),
+    )
+
+
+@pytest.mark.parametrize("found", ["an exchange", "nothing", "an older one", "an error"])
+def test_after_a_conflict_with_nothing_newer_ours_is_used(found: str) -> None:
+    desk = Desk()
+    stored = desk.having("a")
+    desk.expire()
+    finds: dict[str, Step] = {
+        "an exchange": stored.noting(LOST),
+        "nothing": None,
+        "an older one": desk.record("c", 1),
+        "an error": DOWN,
+    }
+    play(
+        desk.flow.request(read()),
+        *desk.until_noted(stored),
+        (Exchange(stored.token, 10.0), reply("b", desk.now)),
+        (Save, CONFLICT),
+        (Load(), finds[found]),
+        Leave(),
+        TokenRenewed,
+        (Sending("b"), FINE),
+    )
+
+
+# ------------------------------------------------------------------- a store that is no help
+@pytest.mark.parametrize("error", [DOWN, CORRUPT])
+@pytest.mark.parametrize("at", ["lock", "load"])
+def test_with_a_store_that_cannot_be_read_nothing_is_exchanged(error: StoreError, at: str) -> None:
+    """A corrupt store is not an empty one; and one that is down cannot be noted in."""
+    trouble: list[Step] = [(LockStore(45.0), error)]
+    if at == "load":
+        trouble = [(LockStore(45.0), True), (Load(), error)]
+    desk = Desk()
+    desk.having("a")
+    desk.expire()
+    with pytest.raises(type(error)):
+        play(
+            desk.flow.request(read()),
+            (Enter(WAIT_S), ENTERED),
+            *trouble,
+            Leave,
+            RenewalFailed,
+        )
+
+
+@pytest.mark.parametrize("error", [DOWN, CORRUPT])
+def test_a_first_token_is_not_asked_for_where_the_store_cannot_be_read(error: StoreError) -> None:
+    """And the failure is reported like any other."""
+    desk = Desk()
+    with pytest.raises(type(error)):
+        play(
+            desk.flow.request(read()),
+            (Enter(WAIT_S), ENTERED),
+            (Load(), error),
+            (LockStore(45.0), True),
+            (Load(), error),
+            Leave,
+            RenewalFailed,
+        )
+
+
+@pytest.mark.parametrize("error", [DOWN, CORRUPT])
+def test_a_stale_token_is_gone_on_with_while_the_store_is_no_help(error: StoreError) -> None:
+    desk = Desk()
+    desk.having("a")
+    desk.grow_stale()
+    play(
+        desk.flow.request(read()),
+        (Enter(0.0), ENTERED),
+        (LockStore(0.0), error),
+        Leave(),
+        RenewalFailed,
+        (Sending("a"), FINE),
+    )
+    play(desk.flow.request(read()), (Enter(0.0), ENTERED), Leave(), (Sending("a"), FINE))
+
+
+def test_a_store_that_cannot_be_read_is_not_asked_for_every_request_after_a_refused_write() -> None:
+    desk = Desk()
+    desk.having("a")
+    play(desk.flow.request(write()), BeginWrite(), (Sending("a"), Answer(500, 1000)))
+    play(
+        desk.flow.request(read()),
+        (Enter(WAIT_S), ENTERED),
+        (Load(), DOWN),
+        (LockStore(10.0), DOWN),
+        Leave(),
+        RenewalFailed,
+        (Sending("a"), FINE),
+    )
+    play(desk.flow.request(read()), (Enter(WAIT_S), ENTERED), Leave(), (Sending("a"), FINE))
+
+
+def test_a_refused_token_with_a_store_that_cannot_be_read_is_an_error() -> None:
+    desk = Desk()
+    desk.having("a")
+    with pytest.raises(StoreUnavailableError):
+        play(
+            desk.flow.request(read()),
+            (Sending("a"), REFUSED),
+            (Enter(WAIT_S), ENTERED),
+            (Load(), DOWN),
+            (LockStore(45.0), DOWN),
+            Leave,
+            RenewalFailed,
+        )
+
+
+# --------------------------------------------------------------------- failures, remembered
+def _refused_for_good(desk: Desk) -> None:
+    desk.having("a")
+    desk.expire()
+    refusal = ExchangeAnswer(403, b'{"error": "access_denied"}', server_time=desk.now)
+    with pytest.raises(TokenRefusedError):
+        perform(desk.flow.request(read()), _rules(refusal))
+
+
+def _rules(answer: object) -> dict[type, object]:
+    rules: dict[type, object] = {Enter: ENTERED, LockStore: True, Drain: True, Outlives: True}
+    return rules | {Exchange: answer}
+
+
+def test_a_refusal_is_remembered_for_some_seconds() -> None:
+    """Each caller raises an error of its own. Now and then the store is looked into."""
+    desk = Desk()
+    _refused_for_good(desk)
+    errors: list[CoboAuthError] = []
+    for looks in ([(Load(), None)], []):
+        with pytest.raises(TokenRefusedError, match="installed") as caught:
+            play(desk.flow.request(read()), (Enter(WAIT_S), ENTERED), *looks, Leave)
+        errors.append(caught.value)
+    assert errors[0] is not errors[1]
+    desk.clock.advance(10)
+    flow = desk.flow.request(read())
+    assert next(flow) == Enter(WAIT_S)
+    assert flow.send(ENTERED) == LockStore(45.0)
+
+
+def test_a_refusal_is_forgotten_where_somebody_else_got_a_token() -> None:
+    desk = Desk()
+    _refused_for_good(desk)
+    play(
+        desk.flow.request(read()),
+        (Enter(WAIT_S), ENTERED),
+        (Load(), desk.record("b", 2)),
+        Leave(),
+        TokenTakenOver,
+        (Sending("b"), FINE),
+    )
+    assert desk.account.held_failure() is None
+
+
+def test_trouble_at_the_endpoint_is_remembered_from_the_second_time_on_and_longer() -> None:
+    desk = Desk()
+    desk.having("a")
+    desk.expire()
+    down = ExchangeAnswer(503, b"{}", server_time=desk.now)
+    held: list[float] = []
+    for _ in range(8):
+        with pytest.raises(TokenEndpointError):
+            perform(desk.flow.request(read()), _rules(down))
+        until = 0.0
+        while desk.account.held_failure() is not None:
+            desk.clock.advance(0.5)
+            until += 0.5
+        held.append(until)
+    assert held == [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+
+
+@pytest.mark.parametrize(("retry_after", "held_s"), [(120.0, 120), (1e9, 600)])
+def test_a_retry_after_is_obeyed_within_reason(retry_after: float, held_s: float) -> None:
+    """Ten minutes at most, for anybody on the way can say it."""
+    desk = Desk()
+    stored = desk.having("a")
+    desk.expire()
+    limited = ExchangeAnswer(429, b"{}", server_time=desk.now, retry_after=retry_after)
+    with pytest.raises(TokenEndpointError) as caught:
+        play(
+            desk.flow.request(read()),
+            *desk.until_noted(stored),
+            (Exchange(stored.token, 10.0), limited),
+            Save(stored, (1, OWNER)),
+            Leave,
+            RenewalFailed,
+        )
+    assert caught.value.retry_after == retry_after
+    desk.clock.advance(held_s - 1)
+    assert desk.account.held_failure() is not None
+    desk.clock.advance(1)
+    assert desk.account.held_failure() is None
+
+
+def test_a_retry_after_spaces_early_attempts_as_well() -> None:
+    desk = Desk()
+    stored = desk.having("a")
+    desk.grow_stale()
+    limited = ExchangeAnswer(429, b"{}", server_time=desk.now, retry_after=120.0)
+    play(
+        desk.flow.request(read()),
+        *desk.until_noted(stored, early=True, patient=False),
+        (Exchange(stored.token, 10.0), limited),
+        Save(stored, (1, OWNER)),
+        Leave(),
+        RenewalFailed,
+        (Sending("a"), FINE),
+    )
+    desk.clock.advance(119)
+    play(desk.flow.request(read()), (Enter(0.0), ENTERED), Leave(), (Sending("a"), FINE))
+    assert desk.account.held_failure() is None
+
+
+# ------------------------------------------------------------------------- forced, spaced out
+def test_a_forced_renewal_is_held_off_where_the_store_says_that_one_was_in_vain() -> None:
+    desk = Desk()
+    stored = desk.having("a")
+    vain = replace(stored, spacing=Spacing().in_vain(desk.now, "GET /v2/other"))
+    play(
+        desk.flow.request(read()),
+        (Sending("a"), REFUSED),
+        (Enter(WAIT_S), ENTERED),
+        (Load(), vain),
+        (LockStore(45.0), True),
+        (Load(), vain),
+        Leave(),
+    )
+    assert desk.account.forced_wait() == 30.0
+
+
+def test_while_held_off_a_store_that_cannot_be_read_keeps_no_answer_from_the_caller() -> None:
+    desk = Desk()
+    desk.having("a")
+    desk.account.vain("GET /v2/wallets")
+    play(
+        desk.flow.request(read()),
+        (Sending("a"), REFUSED),
+        (Enter(WAIT_S), ENTERED),
+        (Load(), DOWN),
+        Leave(),
+    )
+
+
+def test_forced_renewals_far_too_often_mean_contention() -> None:
+    desk = Desk()
+    stored = desk.having("a")
+    for number in range(4):
+        name = str(number)
+        spacing = desk.account.spacing.forced(desk.now)
+        old = desk.held.token.access_token.removeprefix("access-")
+        play(
+            desk.flow.request(read()),
+            (Sending(old), REFUSED),
+            *desk.until_noted(stored, glance=True),
+            *desk.exchanged(stored, name, stored.token, spacing=spacing),
+            *([ContentionSuspected] if number == 3 else []),
+            TokenRenewed,
+            (Sending(name), FINE),
+        )
+        stored = Record(stored.generation + 1, desk.token(name), None, spacing)
+        desk.clock.advance(1)
+    assert desk.account.forced_wait() == 29.0
+
+
+def test_an_endpoint_that_fails_after_a_refusal_is_an_error() -> None:
+    """An exchange was yielded: its answer must not be the caller's."""
+    desk = Desk()
+    stored = desk.having("a")
+    with pytest.raises(TokenEndpointError):
+        play(
+            desk.flow.request(read()),
+            (Sending("a"), REFUSED),
+            *desk.until_noted(stored, glance=True),
+            (Exchange(stored.token, 10.0), fault(unsent=True)),
+            Sleep(0.5),
+            (Exchange(stored.token, 10.0), fault(unsent=True)),
+            Sleep(1.0),
+            (Exchange(stored.token, 10.0), fault(unsent=True)),
+            Save(stored, (1, OWNER)),
+            Leave,
+            RenewalFailed,
+        )
+
+
+@pytest.mark.parametrize("trouble", ["locked", "down", "gone", "exchanging"])
+def test_what_was_in_vain_need_not_be_told_to_others(trouble: str) -> None:
+    """The response is at hand; nothing keeps it from the caller."""
+    desk = Desk()
+    stored = desk.having("a")
+    steps: dict[str, list[Step]] = {
+        "locked": [(LockStore(0.0), NO)],
+        "down": [(LockStore(0.0), DOWN)],
+        "gone": [(LockStore(0.0), True), (Load(), None)],
+        "exchanging": [(LockStore(0.0), True), (Load(), stored.noting(LOST))],
+    }
+    spacing = desk.account.spacing.forced(desk.now)
+    play(
+        desk.flow.request(read()),
+        (Sending("a"), REFUSED),
+        *desk.until_noted(stored, glance=True),
+        *desk.exchanged(stored, "b", stored.token, spacing=spacing),
+        TokenRenewed,
+        (Sending("b"), REFUSED),
+        *steps[trouble],
+        UnlockStore(),
+    )
+    assert desk.account.forced_wait() == 30.0
+
+
+# ------------------------------------------------------------------------- token, renew, forget
+def test_token_gives_the_fresh_one_without_any_effect() -> None:
+    desk = Desk()
+    desk.having("a")
+    assert play(desk.flow.token()) is desk.held
+
+
+def test_token_gives_the_stale_one_where_it_cannot_be_renewed() -> None:
+    desk = Desk()
+    desk.having("a")
+    desk.grow_stale()
+    assert play(desk.flow.token(), (Enter(0.0), Entry())) is desk.held
+
+
+def test_renew_asks_for_another_token_however_fresh_this_one_is() -> None:
+    desk = Desk()
+    stored = desk.having("a")
+    desk.clock.advance(1)
+    held = play(
+        desk.flow.renew(),
+        *desk.until_noted(stored),
+        *desk.exchanged(stored, "b", stored.token),
+        TokenRenewed,
+    )
+    assert held is desk.held
+
+
+def test_renew_shares_an_exchange_that_was_sent_after_the_call() -> None:
+    desk = Desk()
+    desk.having("a")
+    flow = desk.flow.renew()
+    assert next(flow) == Enter(WAIT_S)
+    desk.clock.advance(1)
+    desk.having("b", 2)
+    with pytest.raises(StopIteration) as ended:
+        flow.send(Entry(ended=True))
+    assert ended.value.value is desk.held
+
+
+def test_renew_does_not_share_an_exchange_that_was_sent_before_the_call() -> None:
+    """It may have been answered before the permission changed."""
+    desk = Desk()
+    desk.having("a")
+    before = desk.record("b", 2)
+    desk.clock.advance(1)
+    flow = desk.flow.renew()
+    assert next(flow) == Enter(WAIT_S)
+    desk.account.adopt(before)
+    assert flow.send(Entry(ended=True)) == Enter(WAIT_S)
+    assert flow.send(ENTERED) == LockStore(45.0)
+    assert flow.send(True) == Load()  # noqa: FBT003
+    assert isinstance(flow.send(before), Drain)
+
+
+def test_renew_that_is_refused_because_of_somebody_else_says_so() -> None:
+    """Their token was asked for before this call."""
+    desk = Desk()
+    stored = desk.having("a")
+    theirs = desk.record("b", 2)
+    desk.clock.advance(1)
+    refusal = ExchangeAnswer(400, b"{}", server_time=desk.now)
+    with pytest.raises(RenewalTimeoutError):
+        play(
+            desk.flow.renew(),
+            *desk.until_noted(stored),
+            (Exchange(stored.token, 10.0), refusal),
+            (Load(), theirs),
+            Leave(),
+            TokenTakenOver,
+        )
+    assert Sending("b").fits(next(desk.flow.request(read())))
+
+
+def test_renew_raises_where_it_gets_none() -> None:
+    desk = Desk()
+    desk.having("a")
+    desk.clock.advance(1)
+    refusal = ExchangeAnswer(403, b"{}", server_time=desk.now)
+    with pytest.raises(TokenRefusedError):
+        perform(desk.flow.renew(), _rules(refusal))
+
+
+def test_forget_empties_memory_and_store_and_raises_the_generation() -> None:
+    desk = Desk()
+    stored = replace(desk.having("a", 4), spacing=Spacing().in_vain(desk.now, "GET /x"))
+    play(
+        desk.flow.forget(),
+        (Enter(WAIT_S), ENTERED),
+        (LockStore(45.0), True),
+        (Load(), stored),
+        Save(Record(5, spacing=stored.spacing), (4, None)),
+        Leave(),
+    )
+    assert desk.account.held is None
+    assert desk.account.next_generation == 6
+    assert desk.account.forced_wait() == 30.0
+    # Nobody takes an older token for a newer one.
+    play(
+        desk.flow.request(read()),
+        *desk.until_noted(Record(5), glance=True),
+        *desk.exchanged(Record(5), "b", None, spacing=stored.spacing),
+        TokenAcquired,
+        (Sending("b"), FINE),
+    )
+
+
+def test_forget_waits_for_renewals_for_a_finite_time() -> None:
+    desk = Desk()
+    desk.having("a")
+    with pytest.raises(RenewalTimeoutError, match="in this process"):
+        play(desk.flow.forget(), (Enter(WAIT_S), Entry(ended=True)), (Enter(WAIT_S), Entry()))
+    with pytest.raises(RenewalTimeoutError, match="another process"):
+        play(desk.flow.forget(), (Enter(WAIT_S), ENTERED), (LockStore(45.0), NO))
+    assert desk.account.held is not None
+
+
+def test_forget_that_cannot_empty_the_store_forgets_nothing() -> None:
+    desk = Desk()
+    desk.having("a")
+    with pytest.raises(StoreUnavailableError):
+        play(
+            desk.flow.forget(),
+            (Enter(WAIT_S), ENTERED),
+            (LockStore(45.0), True),
+            (Load(), None),
+            (Save(Record(2), (0, None)), DOWN),
+        )
+    assert desk.account.held is not None
+
+
+def test_an_account_adopts_no_record_without_a_token() -> None:
+    with pytest.raises(ValueError, match="no token"):
+        Desk().account.adopt(Record(1))

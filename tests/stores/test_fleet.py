@@ -1,0 +1,136 @@
+"""Many processes over one store: one exchange for each expiry, and nobody notices."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.stores.conftest import Fleet, RedisServer
+
+LIFETIME_S = 6
+LONG = float(os.environ.get("COBO_LONG_TESTS_S", "0"))
+"""For how long processes are killed at random; 0 for a few seconds."""
+WAYS = ["asyncio", "trio", "threads", "asyncio", "trio", "threads", "asyncio", "threads"]
+
+
+@pytest.fixture(params=["file", "redis", "keyring"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
+    """What the processes share."""
+    match request.param:
+        case "file":
+            return ["file", str(tmp_path / "tokens")]
+        case "redis":
+            server: RedisServer = request.getfixturevalue("redis_server")
+            return ["redis", server.url]
+        case _:
+            request.getfixturevalue("secret_service")
+            return ["keyring", tmp_path.name]
+
+
+def check(fleet: Fleet, lifetime_s: float) -> None:
+    """Every request succeeded; every exchange was the only one of its expiry."""
+    counters = fleet.simulator.counters
+    assert counters.spent_refresh_reused == 0
+    assert counters.bad_signatures == 0
+    exchanges = fleet.exchanges()
+    assert counters.implicits == 1
+    times = [entry.at for entry in exchanges]
+    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    assert all(gap > lifetime_s / 2 for gap in gaps), gaps
+    assert [entry.status for entry in exchanges] == [200, *[201] * len(gaps)]
+    assert gaps
+
+
+def check_reports(reports: list[dict[str, Any]], processes: int) -> None:
+    assert len(reports) == processes
+    for report in reports:
+        assert set(report["outcomes"]) == {"200"}, report
+
+
+def test_eight_processes_renew_once(
+    make_fleet: Callable[..., Fleet], store: list[str]
+) -> None:
+    """8 processes x 16 tasks, on asyncio, trio and threads, through a first token and a renewal.
+
+    One of them forks while it holds the lock, and its child joins in.
+    """
+    fleet = make_fleet(token_lifetime=LIFETIME_S)
+    for number, way in enumerate(WAYS):
+        fleet.start(how=way, store=store, seconds=LIFETIME_S * 1.1, fork=number == 7)
+    fleet.go()
+    check_reports(fleet.reports(), len(WAYS) + 1)
+    check(fleet, LIFETIME_S)
+
+
+def test_writes_of_four_processes_never_bounce(
+    make_fleet: Callable[..., Fleet], tmp_path: Path
+) -> None:
+    """They write without a pause through renewals that kill the old token at once."""
+    fleet = make_fleet(token_lifetime=LIFETIME_S)
+    for way in ("asyncio", "trio", "threads", "asyncio"):
+        fleet.start(
+            how=way,
+            store=["file", str(tmp_path / "tokens")],
+            method="POST",
+            tasks=3,
+            pause=0,
+            seconds=LIFETIME_S * 1.7,
+        )
+    fleet.go()
+    reports = fleet.reports()
+    for report in reports:
+        assert set(report["outcomes"]) <= {"200", "201"}, report
+    counters = fleet.simulator.counters
+    assert counters.issued >= 3
+    assert counters.bounced_writes == counters.rejected == 0
+    assert counters.executed_writes == sum(sum(r["outcomes"].values()) for r in reports)
+    assert counters.executed_writes > 100
+    check(fleet, LIFETIME_S)
+
+
+def test_a_process_killed_at_any_step_of_a_renewal_harms_nobody(
+    make_fleet: Callable[..., Fleet], tmp_path: Path
+) -> None:
+    """Before and after each system call that matters; the next one always gets through.
+
+    The simulator revokes everything when a spent token comes again; so none may.
+    """
+    fleet = make_fleet()
+    fleet.start("mortal", how="steps", store=["file", str(tmp_path / "tokens")])
+    fleet.go()
+    [report] = fleet.reports()
+    assert report["deaths"] > 30
+    assert fleet.simulator.counters.spent_refresh_reused == 0
+    assert fleet.simulator.counters.rejected == 0
+
+
+@pytest.mark.parametrize("kind", ["file", "redis"])
+def test_processes_killed_at_random_harm_nobody(
+    make_fleet: Callable[..., Fleet], kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Three at once, for seconds here, for ``COBO_LONG_TESTS_S`` seconds where that is set."""
+    store = ["file", str(tmp_path / "tokens")]
+    if kind == "redis":
+        store = ["redis", request.getfixturevalue("redis_server").url]
+    fleet = make_fleet()
+    for seed in range(3):
+        fleet.start(
+            "mortal",
+            how="random",
+            store=store,
+            seed=seed,
+            seconds=LONG or 6,
+            longest=0.15,
+            # A lock in Redis outlives its owner by this much.
+            timeouts={"exchange": 4, "drain": 0.1, "grace": 0.1, "lock": 60},
+        )
+    fleet.go()
+    reports = fleet.reports()
+    assert sum(report["deaths"] for report in reports) > 3
+    assert fleet.simulator.counters.spent_refresh_reused == 0

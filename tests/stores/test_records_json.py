@@ -1,0 +1,229 @@
+"""What is read back is the right record, or a line about what is wrong with it."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from httpx_cobo_auth.records import Note, Record, StoreKey
+from httpx_cobo_auth.spacing import Spacing
+from httpx_cobo_auth.stores.checks import Secret
+from httpx_cobo_auth.stores.records_json import decode, encode
+from httpx_cobo_auth.tokens import Token
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KEY = StoreKey("https://api.example/v2", "client", "organization")
+RECORD = Record(
+    7,
+    Token(
+        access_token="5ec2e7-access",
+        refresh_token="5ec2e7-refresh",
+        expires_at=1_800_000_000.25,
+        obtained_at=1_799_956_801.25,
+    ),
+    Note("owner", 1_799_990_000.5),
+    Spacing(2, 1_799_990_060.0, "GET /v2/wallets", (1_799_990_000.0, 1_799_990_030.0)),
+)
+GOOD = encode(KEY, RECORD).data
+
+TIMES = st.floats(-1e11, 1e11)
+BEARERS = st.from_regex(r"[A-Za-z0-9._~+/-]{1,80}={0,2}", fullmatch=True)
+RECORDS = st.builds(
+    Record,
+    st.integers(0, 2**53),
+    st.none()
+    | st.builds(
+        Token,
+        access_token=BEARERS,
+        refresh_token=st.none() | BEARERS,
+        expires_at=TIMES,
+        obtained_at=TIMES,
+        scope=st.text(max_size=20),
+        token_type=st.sampled_from(["Bearer", "bearer"]),
+    ),
+    st.none() | st.builds(Note, st.text(max_size=40), TIMES),
+    st.builds(
+        Spacing,
+        st.integers(0, 100),
+        TIMES,
+        st.text(max_size=60),
+        st.lists(TIMES, max_size=5).map(tuple),
+    ),
+)
+
+
+def read(data: bytes) -> Record | str:
+    return decode(KEY, Secret(data))
+
+
+def signed(change: Callable[[dict[str, Any]], object]) -> bytes:
+    """Change the good record and give it a digest that fits."""
+    envelope = json.loads(GOOD)
+    change(envelope["record"])
+    canonical = json.dumps(envelope["record"], sort_keys=True, separators=(",", ":"))
+    envelope["digest"] = hashlib.sha256(canonical.encode()).hexdigest()
+    return json.dumps(envelope).encode()
+
+
+def flaw(data: bytes) -> str:
+    """Give what is wrong, after looking that it tells no secret."""
+    found = read(data)
+    assert isinstance(found, str)
+    assert "5ec2e7" not in found
+    return found
+
+
+@given(RECORDS)
+@settings(max_examples=300, derandomize=True, deadline=None)
+def test_every_record_comes_back_as_it_was(record: Record) -> None:
+    assert decode(KEY, encode(KEY, record)) == record
+
+
+def test_every_truncation_is_noticed() -> None:
+    for length in range(len(GOOD)):
+        flaw(GOOD[:length])
+
+
+def test_every_damaged_byte_is_noticed_or_harmless() -> None:
+    """Thousands of files that differ in one byte: never another token, never an exception."""
+    for place in range(len(GOOD)):
+        for byte in (0, 0x20, 0x30, 0x61, 0x7F, 0xFF, GOOD[place] ^ 1, GOOD[place] ^ 0x80):
+            found = read(GOOD[:place] + bytes([byte]) + GOOD[place + 1 :])
+            assert isinstance(found, str) or found == RECORD
+
+
+@given(st.binary(max_size=400))
+@settings(max_examples=1500, derandomize=True, deadline=None)
+def test_garbage_is_noticed(data: bytes) -> None:
+    assert isinstance(read(data), str)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+@settings(max_examples=1000, derandomize=True, deadline=None)
+def test_other_json_is_noticed(value: object) -> None:
+    assert isinstance(read(json.dumps(value).encode()), str)
+
+
+PLACES = ["key", "generation", "token", "note", "spacing"] + [
+    f"{part}.{name}"
+    for part, names in {
+        "token": "access_token refresh_token expires_at obtained_at scope token_type",
+        "note": "owner begun_at",
+        "spacing": "vain_count vain_until vain_cause forced_at",
+    }.items()
+    for name in names.split()
+]
+
+
+@given(st.sampled_from(PLACES), JSON)
+@settings(max_examples=1500, derandomize=True, deadline=None)
+def test_a_wrong_schema_is_noticed_although_the_digest_fits(place: str, value: object) -> None:
+    """What is read back would have been written the same: nothing is read into another type."""
+    *above, name = place.split(".")
+
+    def change(record: dict[str, Any]) -> None:
+        inner = record
+        for part in above:
+            inner = inner[part]
+        inner[name] = value
+
+    found = read(signed(change))
+    if isinstance(found, Record):
+        assert decode(KEY, encode(KEY, found)) == found
+
+
+def update(part: str | None, **values: object) -> Callable[[dict[str, Any]], object]:
+    """Change fields of the record, or of a part of it."""
+    return lambda record: (record if part is None else record[part]).update(values)
+
+
+def drop(part: str | None, name: str) -> Callable[[dict[str, Any]], object]:
+    """Leave a field out."""
+    return lambda record: (record if part is None else record[part]).pop(name)
+
+
+WRONG = {
+    "negative": (update(None, generation=-1), "generation"),
+    "no number": (update(None, generation=True), "generation"),
+    "too large": (update(None, generation=2**53 + 1), "generation"),
+    "unknown field": (update(None, more=1), "record"),
+    "field missing": (drop(None, "note"), "record"),
+    "header broken out of": (update("token", access_token="5ec2e7\r\nX: 1"), "access_token"),
+    "empty bearer": (update("token", access_token=""), "access_token"),
+    "long bearer": (update("token", access_token="5ec2e7" * 1000), "access_token"),
+    "bearer no text": (update("token", refresh_token=5), "refresh_token"),
+    "time no number": (update("token", expires_at="5ec2e7"), "expires_at"),
+    "time too large": (update("token", expires_at=10**400), "expires_at"),
+    "token without scope": (drop("token", "scope"), "token"),
+    "owner missing": (update("note", owner=None), "owner"),
+    "time true": (update("note", begun_at=True), "begun_at"),
+    "no list": (update("spacing", forced_at={}), "forced_at"),
+    "list of text": (update("spacing", forced_at=["x"]), "forced_at"),
+    "no spacing": (update(None, spacing=None), "spacing"),
+    "whose": (update("key", org_id="0ther"), "another environment, client or organization"),
+}
+
+
+@pytest.mark.parametrize(("change", "about"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_named(change: Callable[[dict[str, Any]], object], about: str) -> None:
+    assert about in flaw(signed(change))
+
+
+def test_another_organizations_record_is_refused() -> None:
+    """A file that was moved, or a key that collides, must not lend its token."""
+    found = decode(StoreKey(KEY.base_url, KEY.client_id, "0ther"), Secret(GOOD))
+    assert found == "it belongs to another environment, client or organization"
+
+
+@pytest.mark.parametrize("version", [2, 3, 10**30])
+def test_a_newer_format_says_so(version: int) -> None:
+    """Whatever else a newer version changes, its ``format`` tells what to do: upgrade."""
+    assert "newer version of this package" in flaw(json.dumps({"format": version}).encode())
+
+
+@pytest.mark.parametrize("version", [0, -1, None, "1", 1.5, True, [1]])
+def test_any_other_format_is_refused(version: object) -> None:
+    envelope = json.loads(GOOD)
+    envelope["format"] = version
+    assert flaw(json.dumps(envelope).encode()) == "its format is unknown"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"[" * 200_000, id="deep"),
+        pytest.param(b'{"format": NaN}', id="NaN"),
+        pytest.param(b'{"format": -Infinity}', id="infinite"),
+        pytest.param(b"1" * 5000, id="many digits"),
+        pytest.param(b"\xff\xfe{\x00}", id="bad encoding"),
+    ],
+)
+def test_json_that_breaks_parsers_is_no_json(data: bytes) -> None:
+    assert flaw(data) == "it is not JSON"
+
+
+def test_numbers_without_bounds_are_noticed() -> None:
+    """``1e999`` is good JSON, and infinite to Python."""
+    data = GOOD.replace(b"1800000000.25", b"1e999")
+    assert data != GOOD
+    flaw(data)
+
+
+def test_a_secret_shows_nothing() -> None:
+    assert "5ec2e7" not in repr(encode(KEY, RECORD))
+    assert copy.copy(encode(KEY, RECORD)) == encode(KEY, RECORD)
