@@ -39,6 +39,7 @@ tests: $(VENV)/.stamp-dev
 
 bench: $(VENV)/.stamp-dev
 	@$(BIN)/python benchmarks/bench.py
+	@$(BIN)/python benchmarks/stores.py
 
 clean:
 	rm -rf $(VENV) $(BOOTSTRAP) dist build .coverage .coverage.* .hypothesis
