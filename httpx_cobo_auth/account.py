@@ -197,14 +197,10 @@ class Account:
         return self.spacing.wait(self.settings.clock.time())
 
     def vain(self, cause: str) -> bool:
-        """Note that a forced renewal did not help; ``False`` where that is known already.
-
-        One renewal is in vain once, for however many requests: they wait no longer for it.
-        """
-        known = self.forced_wait() > 0.0
-        if not known:
-            self.spacing = self.spacing.in_vain(self.settings.clock.time(), cause)
-        return not known
+        """Note that a forced renewal did not help; ``False`` where that is known already."""
+        before = self.spacing
+        self.spacing = before.in_vain(self.settings.clock.time(), cause)
+        return self.spacing is not before
 
     def accepted(self, cause: str) -> None:
         """Note that a request was accepted; it may be the one that renewals did not help."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from httpx_cobo_auth.family import family_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     import httpx
 
@@ -33,11 +33,13 @@ def read_answer(response: httpx.Response) -> bytes | None:
         chunks.append(chunk)
         size += len(chunk)
         if size > _MAX_BODY_BYTES:
-            response.stream = _unread(response, chunks, rest, stream.close)
+            response.stream = _unread(response, chunks, rest, stream)
             return None
     stream.close()
     response.stream = family_of(response).ByteStream(b"".join(chunks))
-    return response.read()
+    content = response.read()
+    response.stream = stream  # httpx2 reads the time elapsed off it.
+    return content
 
 
 async def aread_answer(response: httpx.Response) -> bytes | None:
@@ -51,11 +53,13 @@ async def aread_answer(response: httpx.Response) -> bytes | None:
         chunks.append(chunk)
         size += len(chunk)
         if size > _MAX_BODY_BYTES:
-            response.stream = _aunread(response, chunks, rest, stream.aclose)
+            response.stream = _aunread(response, chunks, rest, stream)
             return None
     await stream.aclose()
     response.stream = family_of(response).ByteStream(b"".join(chunks))
-    return await response.aread()
+    content = await response.aread()
+    response.stream = stream  # httpx2 reads the time elapsed off it.
+    return content
 
 
 def take_body(response: httpx.Response, timeout: float) -> bytes | None:
@@ -115,40 +119,36 @@ def _content(response: httpx.Response) -> bytes | None:
     return content if len(content) <= _MAX_BODY_BYTES else None
 
 
-def _decoded(response: httpx.Response, raw: bytes) -> bytes:
+def _decoded(response: httpx.Response, raw: bytes) -> bytes | None:
     headers = {
         name: response.headers[name] for name in ("Content-Encoding",) if name in response.headers
     }
     twin: httpx.Response = family_of(response).Response(200, headers=headers, content=raw)
-    return twin.content
+    return _content(twin)
 
 
 def _unread(
     response: httpx.Response,
     chunks: list[bytes],
     rest: Iterator[bytes],
-    close: Callable[[], None],
-) -> Any:  # noqa: ANN401 - a stream of the answer's own family
+    stream: Any,  # noqa: ANN401 - of the answer's own family, as is the result
+) -> Any:  # noqa: ANN401
     """Give a stream of what was read of an answer, and then the rest of it."""
 
     def both(_self: object) -> Iterator[bytes]:
         yield from chunks
         yield from rest
 
-    base = family_of(response).SyncByteStream
-    return type("Unread", (base,), {"__iter__": both, "close": _closer(close)})()
-
-
-def _closer(close: Callable[[], Any]) -> Callable[[object], Any]:
-    return lambda _self: close()
+    members = {"__iter__": both, "close": lambda _self: stream.close()}
+    return _stream_of(family_of(response).SyncByteStream, members, stream)
 
 
 def _aunread(
     response: httpx.Response,
     chunks: list[bytes],
     rest: AsyncIterator[bytes],
-    close: Callable[[], Awaitable[None]],
-) -> Any:  # noqa: ANN401 - a stream of the answer's own family
+    stream: Any,  # noqa: ANN401
+) -> Any:  # noqa: ANN401
     """Give a stream of what was read of an answer, and then the rest of it."""
 
     async def both(_self: object) -> AsyncIterator[bytes]:
@@ -157,5 +157,11 @@ def _aunread(
         async for chunk in rest:
             yield chunk
 
-    base = family_of(response).AsyncByteStream
-    return type("Unread", (base,), {"__aiter__": both, "aclose": _closer(close)})()
+    members = {"__aiter__": both, "aclose": lambda _self: stream.aclose()}
+    return _stream_of(family_of(response).AsyncByteStream, members, stream)
+
+
+def _stream_of(base: type, members: dict[str, Any], stream: object) -> Any:  # noqa: ANN401
+    # httpx2 reads the time elapsed off the stream.
+    members["elapsed"] = property(lambda _self: getattr(stream, "elapsed", None))
+    return type("Unread", (base,), members)()

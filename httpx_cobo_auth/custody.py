@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING, TypeVar
 
 from httpx_cobo_auth.errors import StoreError, StoreUnavailableError
+from httpx_cobo_auth.forking import forget_on_fork
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -37,6 +38,10 @@ class Custody:
         self._store = store
         self._key = key
         self._ttl = ttl
+        self._forget()
+        forget_on_fork(self, Custody._forget)
+
+    def _forget(self) -> None:
         self._mutex = threading.Lock()
         self._lock: StoreLock | None = None
         self._busy = False
@@ -69,6 +74,11 @@ class Custody:
             lock, self._lock = self._lock, None
         if lock is not None:
             lock.release()
+
+    def let_go(self) -> None:
+        """Release the lock in place of a flow that gives no sign of life any more."""
+        if not self._busy:
+            self.release()
 
     def close(self) -> bool:
         """End the flow's part; tell whether a lock is left to be released now."""

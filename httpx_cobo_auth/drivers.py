@@ -6,6 +6,7 @@ out; its result, or the exception, goes back. A driver releases what its perform
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 import time
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from httpx_cobo_auth.gate import Home
     from httpx_cobo_auth.ops import AnyOp, Steps
     from httpx_cobo_auth.perform import Performer
 
@@ -74,6 +76,9 @@ class SyncDriver:
         """Send by that client."""
         self._client = client
         self.has_client = client is not None
+
+    def home(self) -> None:
+        """Give no event loop: a flow that no thread resumes is closed as garbage."""
 
     def new_waiter(self) -> SyncWaiter:
         """Make something to wait by."""
@@ -173,6 +178,13 @@ class AsyncDriver:
         """Send by that client."""
         self._client = client
         self.has_client = client is not None
+
+    def home(self) -> Home | None:
+        """Give the asyncio event loop that runs, if it is one that runs."""
+        try:
+            return asyncio.get_running_loop()
+        except RuntimeError:
+            return None
 
     def new_waiter(self) -> AsyncWaiter:
         """Make something to wait by."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from httpx_cobo_auth.errors import CoboAuthError
 
-__all__ = ["Gate", "Ticket", "Waiter"]
+__all__ = ["Gate", "Home", "Ticket", "Waiter"]
 
 # Of all gates together: inside of one gate's ticket, another's may be asked for.
 _numbers = itertools.count(1)
@@ -37,6 +37,14 @@ class Waiter(Protocol):
 
     def wake(self) -> None:
         """End the waiting; from any thread, and harmless where nobody waits any more."""
+        ...
+
+
+class Home(Protocol):
+    """An asyncio event loop; trio ends whatever runs in it before it ends itself."""
+
+    def is_closed(self) -> bool:
+        """Tell whether nothing can run there any more."""
         ...
 
 
@@ -95,6 +103,7 @@ class Gate:
         self._seat_until = 0.0
         self._door_closed = False
         self._writes: set[int] = set()
+        self._homes: dict[int, Home] = {}
         self._waiters: list[Waiter] = []
         self._releases: deque[tuple[int, CoboAuthError | None]] = deque()
         self.ended = 0
@@ -109,32 +118,38 @@ class Gate:
         """Tell whether that ticket is the seat taken now."""
         return number == self._seat
 
-    def enter(self, waiter: Waiter | None, parents: tuple[int, ...] = ()) -> Ticket | None:
+    def enter(
+        self, waiter: Waiter | None, parents: tuple[int, ...] = (), home: Home | None = None
+    ) -> Ticket | None:
         """Take the seat, or register to be woken when it is given back.
 
         Args:
             waiter: who is woken; ``None`` for nobody.
             parents: writes in flight inside of which this happens, in a hook, say. They
                 are not waited for from now on, for they would have to wait for us.
+            home: the event loop that it happens in; where that is closed, it is over.
 
         """
         with self._mutex:
             if parents and not self._writes.isdisjoint(parents):
                 self._writes.difference_update(parents)
                 self._wake()
-            if self._seat and self._seat_until > self._monotonic():
+            if self._seat and self._is_alive():
                 if waiter is not None:
                     self._waiters.append(waiter)
                 ticket = None
             else:
-                self._seat = number = next(_numbers)
+                self._homes.pop(self._seat, None)
+                self._seat = number = self._number(home)
                 self._seat_until = self._monotonic() + self._seat_timeout
                 self._door_closed = False
                 ticket = Ticket(self, number)
         self._settle()
         return ticket
 
-    def begin_write(self, waiter: Waiter | None, parents: tuple[int, ...] = ()) -> Ticket | None:
+    def begin_write(
+        self, waiter: Waiter | None, parents: tuple[int, ...] = (), home: Home | None = None
+    ) -> Ticket | None:
         """Enter a write as in flight, or register to be woken when the door opens again.
 
         Inside of another write, or of the exchange itself, there is no waiting.
@@ -142,14 +157,14 @@ class Gate:
         with self._mutex:
             if (
                 self._door_closed
-                and self._seat_until > self._monotonic()
+                and self._is_alive()
                 and not any(parent == self._seat or parent in self._writes for parent in parents)
             ):
                 if waiter is not None:
                     self._waiters.append(waiter)
                 ticket = None
             else:
-                number = next(_numbers)
+                number = self._number(home)
                 self._writes.add(number)
                 ticket = Ticket(self, number)
         if self._releases:
@@ -161,6 +176,8 @@ class Gate:
         with self._mutex:
             if seat == self._seat:
                 self._door_closed = True
+            for number in [number for number in self._writes if self._is_deserted(number)]:
+                self._give_back(number, None)
             drained = not self._writes
             if not drained:
                 self._waiters.append(waiter)
@@ -187,6 +204,22 @@ class Gate:
         if self._releases:
             self._settle()
 
+    def _number(self, home: Home | None) -> int:
+        number = next(_numbers)
+        if home is not None:
+            self._homes[number] = home
+        return number
+
+    def _is_alive(self) -> bool:
+        """Tell whether somebody has the seat, as far as can be known."""
+        return self._seat_until > self._monotonic() and not self._is_deserted(self._seat)
+
+    def _is_deserted(self, number: int) -> bool:
+        # A task abandoned with its asyncio loop may never become garbage: where it was inside
+        # of a cancel scope, anyio keeps it.
+        home = self._homes.get(number)
+        return home is not None and home.is_closed()
+
     def _settle(self) -> None:
         # Whoever holds the mutex comes by here after letting go of it, and finds what was
         # queued meanwhile; so nobody has to wait for it, not even the garbage collector.
@@ -198,6 +231,7 @@ class Gate:
                 self._mutex.release()
 
     def _give_back(self, number: int, error: CoboAuthError | None) -> None:
+        self._homes.pop(number, None)
         if number in self._writes:
             self._writes.remove(number)
             if self._door_closed and not self._writes:

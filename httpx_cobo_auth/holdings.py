@@ -11,6 +11,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
+from httpx_cobo_auth.custody import Custody
 from httpx_cobo_auth.effects import Entry
 from httpx_cobo_auth.errors import RenewalTimeoutError, StoreUnavailableError
 from httpx_cobo_auth.ops import CallStore, Pause
@@ -18,9 +19,9 @@ from httpx_cobo_auth.ops import CallStore, Pause
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from httpx_cobo_auth.custody import AsyncCustody, Custody
+    from httpx_cobo_auth.custody import AsyncCustody
     from httpx_cobo_auth.errors import CoboAuthError
-    from httpx_cobo_auth.gate import Ticket
+    from httpx_cobo_auth.gate import Home, Ticket
     from httpx_cobo_auth.ops import Steps, Waiting
     from httpx_cobo_auth.records import Record, Version
     from httpx_cobo_auth.session import Session
@@ -29,6 +30,7 @@ __all__ = ["Holdings", "MakesWaiters", "parents"]
 
 _FIRST_POLL_S = 0.005
 _SLOWEST_POLL_S = 0.025
+_LOOK_AFTER_S = 1.0
 
 parents: contextvars.ContextVar[tuple[int, ...]] = contextvars.ContextVar(
     "httpx_cobo_auth_parents", default=()
@@ -39,6 +41,10 @@ wait for its own parent."""
 
 class MakesWaiters(Protocol):
     """A driver, as far as this matters here."""
+
+    def home(self) -> Home | None:
+        """Give the asyncio event loop that runs, if it is one that runs."""
+        ...
 
     def new_waiter(self) -> Waiting:
         """Make something to wait by."""
@@ -61,13 +67,13 @@ class Holdings:
     # ----------------------------------------------------------------------------- the gate
     def enter(self, timeout: float) -> Steps[Entry]:
         """Take the renewer's seat, or wait until somebody leaves it."""
-        gate, within = self._session.gate, parents.get()
+        gate, within, home = self._session.gate, parents.get(), self._driver.home()
         if within and any(gate.is_seat(number) for number in within):
             return Entry()
         deadline, ended = time.monotonic() + timeout, gate.ended
         while True:
             waiter = self._driver.new_waiter() if timeout > 0 else None
-            self.seat = gate.enter(waiter, within)
+            self.seat = gate.enter(waiter, within, home)
             if self.seat is not None:
                 return Entry(entered=True)
             if waiter is None or not (yield from self._wait(waiter, deadline)):
@@ -84,16 +90,16 @@ class Holdings:
 
     def begin_write(self) -> bool:
         """Enter the write if the door is open."""
-        self.write = self._session.gate.begin_write(None, parents.get())
+        self.write = self._session.gate.begin_write(None, parents.get(), self._driver.home())
         return self.write is not None
 
     def await_write(self) -> Steps[None]:
         """Enter the write when the door opens."""
-        gate, within = self._session.gate, parents.get()
+        gate, within, home = self._session.gate, parents.get(), self._driver.home()
         deadline = time.monotonic() + self._session.settings.timeouts.wait
         while True:
             waiter = self._driver.new_waiter()
-            self.write = gate.begin_write(waiter, within)
+            self.write = gate.begin_write(waiter, within, home)
             if self.write is not None:
                 return
             if not (yield from self._wait(waiter, deadline)):
@@ -125,8 +131,9 @@ class Holdings:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            # Not beyond the time at which the seat may be taken over.
-            yield Pause(min(left, gate.seat_left + 0.001), waiter)
+            # Not beyond the time at which the seat may be taken over; and from time to time to
+            # see whether who has it is gone together with an event loop.
+            yield Pause(min(left, gate.seat_left + 0.001, _LOOK_AFTER_S), waiter)
         finally:
             gate.unregister(waiter)
         return True
@@ -162,12 +169,21 @@ class Holdings:
     def lock_store(self, timeout: float) -> Steps[bool]:
         """Take the store's lock, trying for that many seconds."""
         deadline, pause = time.monotonic() + timeout, _FIRST_POLL_S
-        while not (yield from self._call_store(self._store.try_lock)):
+        shared, custody = self._session.shared, self._store
+        # Whoever else of this process took it with the seat that we have now has lost both.
+        left_behind = shared.locker if self.seat is not None else None
+        while not (yield from self._call_store(custody.try_lock)):
+            if left_behind is not None:
+                yield from self._call_store(left_behind.let_go)
+                left_behind = None
+                continue
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
             yield Pause(min(left, pause))
             pause = min(2 * pause, _SLOWEST_POLL_S)
+        if self.seat is not None and isinstance(custody, Custody):
+            shared.locker = custody
         return True
 
     def unlock_store(self) -> Steps[None]:

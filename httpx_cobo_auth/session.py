@@ -47,7 +47,26 @@ class _Shared:
         self.store = store
         self.account = Account(key, settings)
         self.gate = Gate(settings.timeouts.seat)
-        forget_on_fork(self.account, Account.forget)
+        self._locker: Callable[[], Custody | None] = _nobody
+        forget_on_fork(self, _Shared._forget)
+
+    def _forget(self) -> None:
+        self._locker = _nobody
+        self.account.forget()
+
+    @property
+    def locker(self) -> Custody | None:
+        """Who took the store's lock last of those that had the renewer's seat, if still there."""
+        return self._locker()
+
+    @locker.setter
+    def locker(self, custody: Custody) -> None:
+        # Weakly: a flow that is garbage lets go of the lock by itself.
+        self._locker = weakref.ref(custody)
+
+
+def _nobody() -> None:
+    return None
 
 
 class _Registry:
@@ -79,6 +98,7 @@ class Session:
 
     Attributes:
         awaits: whether the store is an async one.
+        shared: what all objects of the account share.
 
     """
 
@@ -100,9 +120,9 @@ class Session:
         self.how = _how(store)
         self.awaits = self.how is How.AWAIT
         self._on_event = on_event
-        self._shared = _registry.share(store, key, settings)
-        self.account = self._shared.account
-        self.gate = self._shared.gate
+        self.shared = _registry.share(store, key, settings)
+        self.account = self.shared.account
+        self.gate = self.shared.gate
         verified = wire.environment.response_key is not None
         self.flow = CoboFlow(self.account, verified=verified, shared=store.shared)
 

@@ -58,7 +58,12 @@ class Spacing:
         return replace(self, forced_at=(*recent, now))
 
     def in_vain(self, now: float, cause: str) -> Spacing:
-        """Note that a forced renewal did not help the request that caused it."""
+        """Note that a forced renewal did not help the request that caused it.
+
+        One renewal is in vain once, for however many requests.
+        """
+        if 0.0 < self.vain_until - now <= _LONGEST_WAIT_S:
+            return self
         return replace(
             self,
             vain_count=self.vain_count + 1,

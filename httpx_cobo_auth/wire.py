@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -206,6 +207,9 @@ def _retry_after(value: str | None, clock: Clock) -> float | None:
     if value.strip().isdecimal() and value.isascii():
         return float(value.strip()[:9])
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - clock.time())
+        moment = parsedate_to_datetime(value)
+        if moment.tzinfo is None:  # HTTP dates are in GMT, also in the form that does not say so.
+            moment = moment.replace(tzinfo=UTC)
+        return max(0.0, moment.timestamp() - clock.time())
     except (ValueError, OverflowError):
         return None

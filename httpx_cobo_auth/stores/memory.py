@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import threading
-import time
 from typing import TYPE_CHECKING
 
 from httpx_cobo_auth.errors import StoreConflictError
@@ -64,15 +64,11 @@ class MemoryStore:
     def try_lock(self, key: StoreKey, *, ttl: float) -> _Lock | None:
         """Take the right to renew if nobody has it.
 
-        After ``ttl`` seconds it lapses: its owner may be a task of an event loop that rests.
+        ``ttl`` does not matter: who dies here takes the whole store along.
         """
-        lock = _Lock(self, key, ttl)
-        with self._mutex:
-            held = self._locks.get(key)
-            if held is not None and held.remaining() > 0.0:
-                return None
-            self._locks[key] = lock
-        return lock
+        del ttl
+        lock = _Lock(self, key)
+        return lock if self._locks.setdefault(key, lock) is lock else None
 
     def unlock(self, key: StoreKey, lock: StoreLock) -> None:
         """Give the right to renew back, if that lock has it; what its ``release`` does."""
@@ -82,13 +78,12 @@ class MemoryStore:
 
 
 class _Lock:
-    def __init__(self, store: MemoryStore, key: StoreKey, ttl: float) -> None:
+    def __init__(self, store: MemoryStore, key: StoreKey) -> None:
         self._store = store
         self._key = key
-        self._until = time.monotonic() + ttl
 
     def remaining(self) -> float:
-        return self._until - time.monotonic()
+        return math.inf
 
     def release(self) -> None:
         self._store.unlock(self._key, self)

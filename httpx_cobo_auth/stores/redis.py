@@ -11,10 +11,6 @@ a hash tag, so that they live in one slot of a cluster.
 
 from __future__ import annotations
 
-import math
-import os
-import secrets
-import time
 from typing import TYPE_CHECKING, Any, cast
 
 from httpx_cobo_auth.errors import (
@@ -26,17 +22,16 @@ from httpx_cobo_auth.stores.checks import Secret, Trouble, attempt
 from httpx_cobo_auth.stores.folder import name_for
 from httpx_cobo_auth.stores.records_json import decode, encode
 from httpx_cobo_auth.stores.redis_client import checked_client, client_from_url
+from httpx_cobo_auth.stores.redis_lock import RedisLocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from httpx_cobo_auth.records import Record, StoreKey, Version
     from httpx_cobo_auth.stores.redis_client import RedisClient
+    from httpx_cobo_auth.stores.redis_lock import RedisHold
 
-__all__ = ["RedisHold", "RedisStore"]
-
-# Clocks of two machines drift apart by far less than this.
-_CERTAIN = 0.99
+__all__ = ["RedisStore"]
 
 _LOAD = "return redis.call('hmget', KEYS[1], 'version', 'record')"
 
@@ -52,17 +47,6 @@ redis.call('hset', KEYS[1], 'version', ARGV[2], 'record', ARGV[3])
 return 'saved'
 """
 
-_LOCK = """
-if redis.call('set', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
-if redis.call('get', KEYS[1]) == ARGV[1] then return 1 end
-return 0
-"""
-
-_UNLOCK = """
-if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end
-return 0
-"""
-
 
 class RedisStore:
     """Keeps tokens in Redis, with a lock that lapses should its owner die.
@@ -76,8 +60,8 @@ class RedisStore:
     too; mind that redis-py's defaults wait for a server that hangs for most of a minute.
 
     - TLS: ``rediss://``, with ``?ssl_ca_certs=…`` and the like as redis-py has them.
-    - ACL: a user with ``+eval +hget +hmget +hset +get +set +del ~httpx-cobo-auth:*`` (and
-      what redis-py needs to connect: ``+client|setinfo +ping +hello``).
+    - ACL: a user with ``+eval +hget +hmget +hset +get +set +del ~httpx-cobo-auth:*``, and
+      ``+select`` for another database than 0.
     - Sentinel: ``RedisStore(sentinel.master_for("name"))``.
     - Cluster: ``RedisStore(RedisCluster.from_url(…))``.
 
@@ -126,6 +110,7 @@ class RedisStore:
             )
         finally:
             del url_or_client  # A traceback with locals must not show a password in it.
+        self._locks = RedisLocks(self._client)
 
     @property
     def identity(self) -> Hashable:
@@ -184,11 +169,10 @@ class RedisStore:
             StoreUnavailableError: Redis cannot be reached, or refuses.
 
         """
-        name, owner = self._name(key, "lock"), secrets.token_hex(16)
-        # Counted from before it was asked for: the server counts from later.
-        until = time.monotonic() + ttl * _CERTAIN
-        taken = self._attempt(lambda: self._client.eval(_LOCK, 1, name, owner, int(ttl * 1000)))
-        return RedisHold(self._client, name, owner, until) if taken else None
+        hold = self._locks.try_lock(self._name(key, "lock"), ttl)
+        if isinstance(hold, Trouble):
+            raise _unavailable(hold)
+        return hold
 
     def _name(self, key: StoreKey, what: str) -> str:
         return f"{self._prefix}:{{{name_for(key)}}}:{what}"
@@ -197,8 +181,7 @@ class RedisStore:
         # Not only RedisError: cluster and TLS have others, and a client may be anybody's.
         result = attempt(call, Exception)
         if isinstance(result, Trouble):
-            message = f"Redis cannot be used: {result.text}"
-            raise StoreUnavailableError(message)
+            raise _unavailable(result)
         return result
 
     def _corrupt(self, key: StoreKey, why: str) -> StoreCorruptError:
@@ -230,30 +213,8 @@ class RedisStore:
         return _bytes(outcome).decode()
 
 
-class RedisHold:
-    """A lock in Redis, as a ``StoreLock``."""
-
-    def __init__(self, client: RedisClient, name: str, owner: str, until: float) -> None:
-        """Hold it until that moment of the monotonic clock."""
-        self._client = client
-        self._name = name
-        self._owner = owner
-        self._until = until
-        self._process = os.getpid()
-
-    def remaining(self) -> float:
-        """Seconds for which it is certainly held; 0.0 once released, and in a forked child."""
-        return max(0.0, self._until - time.monotonic()) if self._process == os.getpid() else 0.0
-
-    def release(self) -> None:
-        """Release it, if it is still ours; idempotent, from any thread.
-
-        If Redis cannot be reached, it lapses.
-        """
-        # A forked child has a copy, but the lock is its parent's.
-        if self._process == os.getpid() and self._until != -math.inf:
-            self._until = -math.inf
-            attempt(lambda: self._client.eval(_UNLOCK, 1, self._name, self._owner), Exception)
+def _unavailable(trouble: Trouble) -> StoreUnavailableError:
+    return StoreUnavailableError(f"Redis cannot be used: {trouble.text}")
 
 
 def _unless_wrong_type(call: Callable[[], Any]) -> Any:  # noqa: ANN401

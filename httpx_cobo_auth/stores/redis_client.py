@@ -28,7 +28,7 @@ def client_from_url(url: str, timeout: float) -> RedisClient:
 
     """
     try:
-        client = attempt(partial(_connectable, url, timeout), Exception)
+        client = attempt(partial(_connectable, url, timeout), Exception, detailed=False)
     finally:
         del url
     if isinstance(client, Trouble):

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -16,11 +18,13 @@ import anyio.lowlevel
 import httpx
 import pytest
 
-from httpx_cobo_auth import CoboOAuth, MemoryStore, Timeouts
+from httpx_cobo_auth import CoboOAuth, FileStore, MemoryStore, Timeouts, TokenStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
+    from httpx_cobo_auth.records import StoreKey
     from httpx_cobo_auth.testing import CoboSimulator, Hold, ManualClock
     from tests.concurrency.conftest import MakesAuth, RunsThreads
 
@@ -33,6 +37,61 @@ class ThreadedStore(MemoryStore):
     """Memory that async clients believe to be slow: they use it from worker threads."""
 
     blocking = True
+
+
+class LapsingStore(MemoryStore):
+    """Memory whose lock says that it lapses, as that of other hosts has to."""
+
+    def try_lock(self, key: StoreKey, *, ttl: float) -> Any:
+        lock = super().try_lock(key, ttl=ttl)
+        if lock is not None:
+            until = time.monotonic() + ttl
+            lock.remaining = lambda: until - time.monotonic()  # type: ignore[method-assign]
+        return lock
+
+
+@pytest.fixture(params=["memory", "threaded", "file"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> TokenStore:
+    """Each kind of store that a task may be in the middle of."""
+    kinds: dict[str, Callable[[], TokenStore]] = {
+        "memory": MemoryStore,
+        "threaded": ThreadedStore,
+        "file": lambda: FileStore(tmp_path / "tokens"),
+    }
+    return kinds[request.param]()
+
+
+def abandon(
+    client: httpx.AsyncClient,
+    method: str,
+    hold: Hold,
+    when: threading.Event | None = None,
+) -> None:
+    """Make a request, and close its event loop while the request is held."""
+
+    async def until_held() -> None:
+        task = asyncio.ensure_future(client.request(method, "/echo"))
+        await hold.await_arrived()
+        assert not task.done()
+
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda _loop, _context: None)  # "destroyed but pending"
+    loop.run_until_complete(until_held())
+    if when is not None:
+        assert when.wait(30)
+    loop.close()
+    hold.release()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what another thread is about to bring about."""
+    pause = threading.Event()
+    for _ in range(10_000):
+        if condition():
+            return
+        pause.wait(0.001)
+    message = "it did not come about"
+    raise TimeoutError(message)
 
 
 def sync_client(auth: CoboOAuth, way: str = "auth.client()", **options: Any) -> httpx.Client:
@@ -54,10 +113,13 @@ def nothing_held(auth: CoboOAuth) -> None:
     gate, store = auth._session.gate, auth._session.store
     assert gate._seat == 0
     assert gate._writes == set()
+    assert gate._homes == {}
     assert gate._waiters == []
     assert not gate._door_closed
-    assert isinstance(store, MemoryStore)
-    assert store._locks == {}
+    assert isinstance(store, MemoryStore | FileStore)
+    lock = store.try_lock(auth._session.account.key, ttl=60)
+    assert lock is not None
+    lock.release()
 
 
 def all_well(auth: CoboOAuth, simulator: CoboSimulator, **options: Any) -> None:
@@ -395,29 +457,56 @@ class TestAbandoned:
             await aall_well(client, auth, running)
 
     @_WAYS
-    @pytest.mark.parametrize("store", [MemoryStore, ThreadedStore])
-    @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
     def test_with_the_event_loop(
-        self, way: str, store: type[MemoryStore], running: CoboSimulator, make_auth: MakesAuth
+        self, way: str, running: CoboSimulator, make_auth: MakesAuth, store: TokenStore
     ) -> None:
-        """A loop closed without ``shutdown_asyncgens`` runs no ``finally`` (hazard 10)."""
-        auth = make_auth(running, store=store())
+        """A loop closed without ``shutdown_asyncgens`` runs no ``finally`` (hazard 10).
+
+        Nor is the task ever garbage, for anyio keeps what is inside of a cancel scope.
+        """
+        auth = make_auth(running, store=store)
         hold = running.hold("token")
-        client = async_client(auth, way, transport=running)
-
-        async def until_held() -> None:
-            task = asyncio.ensure_future(client.get("/wallets"))
-            await hold.await_arrived()
-            assert not task.done()
-
-        loop = asyncio.new_event_loop()
-        loop.set_exception_handler(lambda _loop, _context: None)  # "destroyed but pending"
-        loop.run_until_complete(until_held())
+        abandon(async_client(auth, way, transport=running), "GET", hold)
         assert auth._session.gate._seat
-        loop.close()
-        del loop
-        hold.release()
-        gc.collect()
+        all_well(auth, running, transport=running)
+        assert running.counters.exchanges == 2
+
+    def test_with_the_event_loop_while_another_waits(
+        self, running: CoboSimulator, make_auth: MakesAuth, in_threads: RunsThreads
+    ) -> None:
+        """Nobody is left to wake them; they look for themselves, from time to time."""
+        auth = make_auth(running)
+        hold = running.hold("token")
+        client = auth.async_client(transport=running)
+        waiting = threading.Event()
+
+        def leave() -> None:
+            abandon(client, "GET", hold, waiting)
+
+        def ask() -> None:
+            hold.wait_arrived()
+            with auth.client(transport=running) as sync:
+                sync.get("/wallets").raise_for_status()
+
+        with in_threads(leave, ask):
+            hold.wait_arrived()
+            until(lambda: bool(auth._session.gate._waiters))
+            waiting.set()
+        all_well(auth, running, transport=running)
+
+    def test_a_write_with_the_event_loop(
+        self, running: CoboSimulator, ticking: ManualClock, make_auth: MakesAuth
+    ) -> None:
+        """It is in flight no longer, and does not keep renewals from being early."""
+        auth = make_auth(running)
+        with auth.client(transport=running) as client:
+            client.get("/wallets")
+            hold = running.hold("/v2/echo")
+            abandon(auth.async_client(transport=running, timeout=None), "POST", hold)
+            assert auth._session.gate._writes
+            ticking.advance(running.token_lifetime - 60)
+            client.get("/wallets").raise_for_status()
+        assert running.counters.refreshes == 1
         all_well(auth, running, transport=running)
 
     @pytest.mark.parametrize("resumed", [False, True])
@@ -428,14 +517,13 @@ class TestAbandoned:
         running: CoboSimulator,
         ticking: ManualClock,
         make_auth: MakesAuth,
-        monkeypatch: pytest.MonkeyPatch,
+        store: TokenStore,
     ) -> None:
         """Neither closed nor garbage, it holds on to everything; the deadline lets others go on.
 
         When it is resumed, it finds that its time is over, and does no harm (hazard 10).
         """
-        monkeypatch.setattr("httpx_cobo_auth.stores.memory.time", ticking)
-        auth = make_auth(running)
+        auth = make_auth(running, store=store)
         auth._session.gate._monotonic = ticking.monotonic
         hold = running.hold("token")
         client = auth.async_client(transport=running)
@@ -475,7 +563,7 @@ class TestAbandoned:
         make_auth: MakesAuth,
     ) -> None:
         """However short the limits are: early, late and first renewals all get their turn."""
-        auth = make_auth(running, timeouts=timeouts)
+        auth = make_auth(running, timeouts=timeouts, store=LapsingStore())
         with auth.client(transport=running) as client:
             client.get("/wallets").raise_for_status()
             ticking.advance(running.token_lifetime - 60)

@@ -397,3 +397,44 @@ class TestWaiters:
         assert gate.enter(after) is None
         seat.release()
         assert (before.rung, after.rung) == (1, 1)
+
+
+class Loop:
+    """An event loop, as far as the gate is concerned."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    def is_closed(self) -> bool:
+        return self.closed
+
+
+class TestHomes:
+    """An event loop that is closed takes along what was held in it (hazards 10 and 14)."""
+
+    def test_a_seat(self, gate: Gate) -> None:
+        """The next one takes it at once; the door of the old one is open."""
+        loop = Loop()
+        left = taken(gate.enter(None, (), loop))
+        assert gate.drain(left.number, Bell())
+        assert gate.enter(None) is None
+        assert gate.begin_write(None) is None
+        loop.closed = True
+        assert gate.begin_write(None) is not None
+        seat = taken(gate.enter(None))
+        left.release()
+        assert gate.is_seat(seat.number)
+        assert gate._homes == {}
+
+    def test_a_write(self, gate: Gate) -> None:
+        """It is not waited for; one in a loop that runs is."""
+        gone, runs = Loop(), Loop()
+        writes = [taken(gate.begin_write(None, (), loop)) for loop in (gone, runs)]
+        seat = taken(gate.enter(None))
+        assert not gate.drain(seat.number, Bell())
+        gone.closed = True
+        assert not gate.drain(seat.number, Bell())
+        writes[1].release()
+        assert gate.drain(seat.number, Bell())
+        writes[0].release()
+        assert gate._homes == {}

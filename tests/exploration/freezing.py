@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from httpx_cobo_auth.account import Account
@@ -18,16 +19,30 @@ from httpx_cobo_auth.flow import CoboFlow
 from httpx_cobo_auth.news import Newsroom
 from httpx_cobo_auth.renewal import Renewal
 from httpx_cobo_auth.settings import Settings, Timeouts
+from httpx_cobo_auth.spacing import Spacing
+from httpx_cobo_auth.tokens import HeldToken, Token
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Hashable
 
-__all__ = ["OWNER", "Numbered", "frozen", "frozen_generator", "owners_in"]
+__all__ = ["OWNER", "Clock", "Numbered", "frozen", "frozen_generator"]
 
 OWNER = "owner-"
 """What the names of noted exchanges begin with here."""
 
 _T = TypeVar("_T")
+
+
+class Clock:
+    """The time of everybody in the model; it moves by moves only."""
+
+    now = 0.0
+
+    def time(self) -> float:
+        """Seconds since the epoch."""
+        return self.now
+
+    monotonic = time
 
 
 class Numbered(Generic[_T]):
@@ -48,52 +63,59 @@ class Numbered(Generic[_T]):
         return number
 
 
-def frozen(value: object) -> Hashable:  # noqa: PLR0911 - one line for each kind
+def frozen(value: object, owners: set[str] | None = None) -> Hashable:  # noqa: PLR0911 - one line for each kind
     """Give something equal for equal values.
+
+    Args:
+        value: to be frozen.
+        owners: gets the names of noted exchanges that occur in it.
 
     Raises:
         TypeError: a kind of value that nobody thought of, which might make states differ.
 
     """
+    if isinstance(value, str):
+        if owners is not None and value.startswith(OWNER):
+            owners.add(value)
+        return value
     match value:
-        case None | bool() | int() | float() | str() | bytes() | enum.Enum():
+        case None | bool() | int() | float() | bytes() | enum.Enum() | Token() | Spacing():
+            return value
+        case HeldToken():
+            # Compared by identity in the flow; players see to it that it is the same thing.
             return value
         case tuple() | list():
             items: tuple[Any, ...] | list[Any] = value
-            return tuple(frozen(item) for item in items)
-        case CoboAuthError() | Event():
-            return type(value).__name__, str(value) if isinstance(value, CoboAuthError) else ""
+            return tuple([frozen(item, owners) for item in items])
+        case CoboAuthError():
+            return type(value).__name__, str(value)
         case Renewal():
             return frozen(value.news), frozen(value._need), value._attempted
         case Newsroom():
-            return frozen(value.events)
-        case CoboFlow() | Account() | Settings() | Timeouts():
+            return tuple([type(event).__name__ for event in value.events])
+        case Event() | CoboFlow() | Account() | Settings() | Timeouts() | Clock():
             return type(value).__name__
-        case _ if type(value).__name__ == "Clock":
-            return "Clock"
         case _ if dataclasses.is_dataclass(value):
-            fields = dataclasses.fields(value)
-            return type(value).__name__, *(frozen(getattr(value, each.name)) for each in fields)
+            names = _names_of_fields(type(value))
+            return type(value).__name__, *[frozen(getattr(value, name), owners) for name in names]
     message = f"when are two of {type(value)} equal?"
     raise TypeError(message)
 
 
-def frozen_generator(generator: Generator[Any, Any, Any]) -> Hashable:
+@cache
+def _names_of_fields(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(each.name for each in dataclasses.fields(kind))
+
+
+def frozen_generator(
+    generator: Generator[Any, Any, Any], owners: set[str] | None = None
+) -> Hashable:
     """Give where a suspended generator stands, and all that it knows."""
     frames: list[Hashable] = []
     inner: Any = generator
     while inner is not None:
         frame = inner.gi_frame
-        known = tuple((name, frozen(value)) for name, value in frame.f_locals.items())
+        known = tuple([(name, frozen(value, owners)) for name, value in frame.f_locals.items()])
         frames.append((frame.f_code.co_name, frame.f_lasti, known))
         inner = inner.gi_yieldfrom
     return tuple(frames)
-
-
-def owners_in(frozen_value: Hashable) -> frozenset[str]:
-    """Give the names of noted exchanges that occur in something frozen."""
-    if isinstance(frozen_value, tuple):
-        items: tuple[Hashable, ...] = frozen_value
-        return frozenset[str]().union(*map(owners_in, items))
-    is_owner = isinstance(frozen_value, str) and frozen_value.startswith(OWNER)
-    return frozenset({frozen_value}) if is_owner else frozenset()

@@ -139,6 +139,7 @@ class Model:
             self._number_record(record),
             Cobo() if record is None else Cobo(int(not scenario.revoked), 1, 1),
             NOON,
+            scenario.mishaps,
             scenario.waits,
             int(scenario.jump > 0.0),
             scenario.overdue,
@@ -200,7 +201,7 @@ class Model:
             yield "overdue"
         if caller.lock == 1 and world.lapses:
             yield "lock lapses"
-        if caller.spare:
+        if caller.spare and world.mishaps:
             yield "cancelled"
             effect = self._effect(caller)
             if caller.phase is Phase.READY:
@@ -479,6 +480,7 @@ class Model:
             spend = _spent_by(effect)
             if spend is not None:
                 world = world._replace(cobo=world.cobo.exposed(spend))
+        world = world._replace(mishaps=world.mishaps - 1)
         world = _set_caller(world, who, caller._replace(spare=caller.spare - 1))
         how = Injected.CANCELLED if what.startswith("cancelled") else Injected.WORSE
         world = self._injected(world, who, how)
@@ -618,7 +620,7 @@ class Model:
             Broken: it does not.
 
         """
-        end = world._replace(waits=0, jumps=0, overdue=0, lapses=0, revocations=0)
+        end = world._replace(mishaps=0, waits=0, jumps=0, overdue=0, lapses=0, revocations=0)
         if end in self._good_ends:
             return
         if world.injected is Injected.NOTHING:

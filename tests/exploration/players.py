@@ -17,7 +17,7 @@ from httpx_cobo_auth.errors import CoboAuthError
 from httpx_cobo_auth.flow import CoboFlow
 from httpx_cobo_auth.records import StoreKey
 from httpx_cobo_auth.settings import Settings
-from tests.exploration.freezing import Numbered, frozen, frozen_generator, owners_in
+from tests.exploration.freezing import Clock, Numbered, frozen, frozen_generator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from httpx_cobo_auth.records import Record
     from httpx_cobo_auth.tokens import HeldToken
 
-__all__ = ["Actor", "Broken", "Clock", "Given", "Local", "Players"]
+__all__ = ["Actor", "Broken", "Given", "Local", "Players"]
 
 KEY = StoreKey("https://cobo.test/v2", "client", "org")
 _HALF = 0.5
@@ -34,18 +34,6 @@ _HALF = 0.5
 
 class Broken(Exception):  # noqa: N818 - what it says of a property
     """A property does not hold."""
-
-
-class Clock:
-    """The time of everybody in the model; it moves by moves only."""
-
-    now = 0.0
-
-    def time(self) -> float:
-        """Seconds since the epoch."""
-        return self.now
-
-    monotonic = time
 
 
 @dataclass(frozen=True)
@@ -189,9 +177,10 @@ class Players:
     def _take_anew(self, here: Local | None, actor: Actor, step: _Step) -> tuple[int, int]:
         flow = self._flow_at(here) if here else actor.start(self._flows[actor.process])
         effect, outcome = self._continue(flow, actor, step)
-        known: Hashable = frozen(outcome) if effect is None else frozen_generator(flow)
+        owners: set[str] = set()
+        known = frozen(outcome) if effect is None else frozen_generator(flow, owners)
         local = Local(
-            len(self.locals.values), actor, known, effect, outcome, here, step, owners_in(known)
+            len(self.locals.values), actor, known, effect, outcome, here, step, frozenset(owners)
         )
         number = self.locals.number((actor, effect is None, known), local)
         if effect is not None:
@@ -245,5 +234,6 @@ class Players:
     def _taken(self, process: int) -> int:
         own = ("key", "settings", "same")
         values = {k: v for k, v in self._accounts[process].__dict__.items() if k not in own}
-        key = tuple((name, frozen(value)) for name, value in values.items())
-        return self.accounts.number(key, _Known(values, owners_in(key)))
+        owners: set[str] = set()
+        key = tuple([(name, frozen(value, owners)) for name, value in values.items()])
+        return self.accounts.number(key, _Known(values, frozenset(owners)))

@@ -182,6 +182,7 @@ class World(NamedTuple):
         record: number of what the store keeps.
         cobo: the server.
         now: seconds since the epoch.
+        mishaps: how often something may yet be cancelled, or fail.
         waits: how often waiting may yet time out.
         jumps: how often time may yet pass.
         overdue: how often a seat may yet be taken over.
@@ -196,6 +197,7 @@ class World(NamedTuple):
     record: int
     cobo: Cobo
     now: float
+    mishaps: int = 0
     waits: int = 0
     jumps: int = 0
     overdue: int = 0
@@ -222,6 +224,7 @@ class Scenario:
         shared: whether there are other processes, so that the store is one they share.
         exchanges: how many there may be where nothing goes wrong.
         spare: how often each caller may be cancelled, or something of it fail.
+        mishaps: how often that may happen in all.
         waits: how often waiting may time out.
         jump: seconds that pass at once, at any moment.
         overdue: how often a seat may be taken over.
@@ -243,6 +246,7 @@ class Scenario:
     shared: bool = False
     exchanges: int = 1
     spare: int = 1
+    mishaps: int = 3
     waits: int = 0
     jump: float = 0.0
     overdue: int = 0

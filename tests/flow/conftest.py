@@ -1,7 +1,8 @@
-"""Time for drivers: what they would sleep through passes at once, on the test's clock."""
+"""What tests of whole requests need besides a rig."""
 
 from __future__ import annotations
 
+import logging
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -22,3 +23,11 @@ def sleeps_pass(monkeypatch: pytest.MonkeyPatch) -> Callable[[ManualClock], None
         monkeypatch.setattr("httpx_cobo_auth.drivers.time", time)
 
     return pass_on
+
+
+@pytest.fixture
+def unlogged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the log from pytest's handlers: they write to files, in the event loop's thread."""
+    logger = logging.getLogger("httpx_cobo_auth")
+    monkeypatch.setattr(logger, "propagate", False)
+    monkeypatch.setattr(logger, "handlers", [logging.NullHandler()])

@@ -9,11 +9,14 @@ import pytest
 
 from httpx_cobo_auth.errors import TokenRefusedError
 from httpx_cobo_auth.events import ContentionSuspected
-from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 from tests.flow.rig import Rig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import httpx
+
+    from httpx_cobo_auth.testing import ManualClock
 
 CALLS = 600
 WAYS = pytest.mark.parametrize("plain", [False, True], ids=["auth.client()", "auth="])
@@ -108,7 +111,7 @@ def test_two_auth_objects_that_share_no_store(
             answers[one.send().status_code] += 1
         rig.clock.advance(1)
     report("two stores", 2 * CALLS, rig.simulator.counters.exchanges)
-    assert rig.simulator.counters.exchanges <= 30
+    assert rig.simulator.counters.exchanges <= 40
     for one in (rig, other):
         (*_, last) = [event for event in one.events if isinstance(event, ContentionSuspected)]
         assert last.hold_off > 30
@@ -133,9 +136,12 @@ def test_a_token_that_lives_for_seconds(plain: bool, lifetime: int) -> None:  # 
 def test_a_token_whose_life_is_over_on_arrival_causes_no_loop() -> None:
     """Its exchange took longer than it lives."""
     rig = Rig(token_lifetime=1)
-    rig.wire.after_exchange = lambda response: (rig.clock.advance(5), response)[1]
+
+    def slowly(response: httpx.Response) -> httpx.Response:
+        rig.clock.advance(5)
+        return response
+
+    rig.wire.after_exchange = slowly
     for _ in range(20):
-        rig.responses.clear()
-        response = rig.send()
-        assert response.status_code in {200, 500}
+        assert rig.send().status_code in {200, 500}
     assert rig.simulator.counters.exchanges <= 60

@@ -97,12 +97,24 @@ def run_python() -> Iterator[RunsPython]:
 class RedisServer:
     """A real Redis, on a free port, that loses nothing when it is stopped."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, scheme: str = "redis", **options: object) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.url = f"{scheme}://127.0.0.1:{self.port}"
+        self.client_options: dict[str, Any] = {}
+        if scheme == "rediss":
+            options |= {"port": 0, "tls-port": self.port}
+            self.client_options["ssl_cert_reqs"] = None
+        self.options = {
+            "port": self.port,
+            "bind": "127.0.0.1",
+            "dir": folder,
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "save": "",
+            **options,
+        }
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -110,21 +122,16 @@ class RedisServer:
     def client(self) -> Generator[Any]:
         """Give a client of the test's own."""
         untyped: Any = redis.Redis
-        with untyped.from_url(self.url) as client:
+        with untyped.from_url(self.url, **self.client_options) as client:
             yield client
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        options = {
-            "port": self.port,
-            "bind": "127.0.0.1",
-            "dir": self.folder,
-            "appendonly": "yes",
-            "appendfsync": "always",
-            "save": "",
-        }
-        arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-        self.process = subprocess.Popen(["redis-server", *arguments], stdout=subprocess.DEVNULL)  # noqa: S607
+        arguments = [text for name, value in self.options.items() for text in (f"--{name}", value)]
+        self.process = subprocess.Popen(
+            ["redis-server", *map(str, arguments)],  # noqa: S607 - wherever it is
+            stdout=subprocess.DEVNULL,
+        )
         deadline = time.monotonic() + 20
         with self.client() as client:
             while True:
@@ -161,6 +168,23 @@ def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     yield server
     server.stop()
+
+
+@pytest.fixture
+def start_redis(shared_redis: RedisServer, tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
+    """Start servers of the test's own, with options."""
+    del shared_redis  # Without it there is none at all.
+    servers: list[RedisServer] = []
+
+    def start(**options: Any) -> RedisServer:
+        folder = tmp_path / f"redis-{len(servers)}"
+        folder.mkdir()
+        servers.append(RedisServer(folder, **options))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
 
 
 @pytest.fixture

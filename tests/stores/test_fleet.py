@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -38,13 +39,11 @@ def check(fleet: Fleet, lifetime_s: float) -> None:
     counters = fleet.simulator.counters
     assert counters.spent_refresh_reused == 0
     assert counters.bad_signatures == 0
-    exchanges = fleet.exchanges()
     assert counters.implicits == 1
-    times = [entry.at for entry in exchanges]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    assert counters.exchanges == counters.issued > 1
+    times = [entry.at for entry in fleet.exchanges()]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert all(gap > lifetime_s / 2 for gap in gaps), gaps
-    assert [entry.status for entry in exchanges] == [200, *[201] * len(gaps)]
-    assert gaps
 
 
 def check_reports(reports: list[dict[str, Any]], processes: int) -> None:
@@ -53,9 +52,7 @@ def check_reports(reports: list[dict[str, Any]], processes: int) -> None:
         assert set(report["outcomes"]) == {"200"}, report
 
 
-def test_eight_processes_renew_once(
-    make_fleet: Callable[..., Fleet], store: list[str]
-) -> None:
+def test_eight_processes_renew_once(make_fleet: Callable[..., Fleet], store: list[str]) -> None:
     """8 processes x 16 tasks, on asyncio, trio and threads, through a first token and a renewal.
 
     One of them forks while it holds the lock, and its child joins in.
@@ -72,7 +69,8 @@ def test_writes_of_four_processes_never_bounce(
     make_fleet: Callable[..., Fleet], tmp_path: Path
 ) -> None:
     """They write without a pause through renewals that kill the old token at once."""
-    fleet = make_fleet(token_lifetime=LIFETIME_S)
+    lifetime_s = 5
+    fleet = make_fleet(token_lifetime=lifetime_s)
     for way in ("asyncio", "trio", "threads", "asyncio"):
         fleet.start(
             how=way,
@@ -80,7 +78,7 @@ def test_writes_of_four_processes_never_bounce(
             method="POST",
             tasks=3,
             pause=0,
-            seconds=LIFETIME_S * 1.7,
+            seconds=lifetime_s * 1.75,
         )
     fleet.go()
     reports = fleet.reports()
@@ -91,7 +89,7 @@ def test_writes_of_four_processes_never_bounce(
     assert counters.bounced_writes == counters.rejected == 0
     assert counters.executed_writes == sum(sum(r["outcomes"].values()) for r in reports)
     assert counters.executed_writes > 100
-    check(fleet, LIFETIME_S)
+    check(fleet, lifetime_s)
 
 
 def test_a_process_killed_at_any_step_of_a_renewal_harms_nobody(
@@ -102,7 +100,8 @@ def test_a_process_killed_at_any_step_of_a_renewal_harms_nobody(
     The simulator revokes everything when a spent token comes again; so none may.
     """
     fleet = make_fleet()
-    fleet.start("mortal", how="steps", store=["file", str(tmp_path / "tokens")])
+    store = ["file", str(tmp_path / "tokens")]
+    fleet.start("mortal", how="steps", store=store, timeouts={"grace": 0.01})
     fleet.go()
     [report] = fleet.reports()
     assert report["deaths"] > 30

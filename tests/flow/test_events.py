@@ -1,0 +1,256 @@
+"""Who wants to know is told: once for each change, after it happened, without a secret."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from httpx_cobo_auth import CoboOAuth, MemoryStore
+from httpx_cobo_auth.errors import StoreUnavailableError, TokenEndpointError
+from httpx_cobo_auth.events import (
+    ContentionSuspected,
+    Event,
+    RenewalFailed,
+    SaveFailed,
+    TokenAcquired,
+    TokenChanged,
+    TokenRenewed,
+    TokenTakenOver,
+)
+from httpx_cobo_auth.session import _log
+from tests.flow.rig import Rig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import httpx
+
+WAYS = pytest.mark.parametrize("plain", [False, True], ids=["auth.client()", "auth="])
+
+
+def listened(rig: Rig, listener: Callable[[Event], object]) -> httpx.Client:
+    """Give a client of an auth object with that listener, on the rig's store."""
+    simulator = rig.simulator
+    auth = CoboOAuth(
+        client_id=simulator.client_id,
+        app_secret=simulator.app_secret,
+        org_id=simulator.org_id,
+        environment=simulator.environment,
+        clock=rig.clock,
+        store=rig.store,
+        on_event=listener,
+    )
+    return auth.client(transport=simulator)
+
+
+@WAYS
+def test_one_event_for_each_change(plain: bool, caplog: pytest.LogCaptureFixture) -> None:  # noqa: FBT001
+    """And one line of the log."""
+    caplog.set_level(logging.DEBUG, "httpx_cobo_auth")
+    rig = Rig(plain=plain)
+    told: list[tuple[type[Event], int]] = [(TokenAcquired, 1)]
+    rig.send()
+    rig.grow_stale()
+    rig.send()
+    told.append((TokenRenewed, 2))
+    rig.expire()
+    rig.send()
+    told.append((TokenRenewed, 3))
+    rig.simulator.revoke_tokens()
+    rig.send()
+    told.append((TokenRenewed, 4))
+    rig.renewed_elsewhere()
+    rig.send()
+    told.append((TokenTakenOver, 5))
+    rig.expire()
+    rig.simulator.expire_refresh_token()
+    rig.send()
+    told.append((TokenAcquired, 6))
+    for _ in range(5):
+        rig.send()
+    changes = [event for event in rig.events if isinstance(event, TokenChanged)]
+    assert [(type(event), event.generation) for event in changes] == told
+    assert changes == rig.events
+    lines = [record.getMessage() for record in caplog.records if record.name == "httpx_cobo_auth"]
+    assert [line.split(" token ")[0] for line in lines] == [
+        *("acquired", "renewed", "renewed", "renewed", "took over", "acquired")
+    ]
+    for event in changes:
+        assert event.base_url == "https://cobo.test/v2"
+        assert (event.client_id, event.org_id) == (rig.simulator.client_id, rig.simulator.org_id)
+        assert event.at < event.expires_at
+
+
+def test_an_event_comes_after_the_token_was_saved_and_while_nothing_is_held() -> None:
+    rig = Rig()
+    seen: list[tuple[int, int, object]] = []
+
+    def look(event: Event) -> None:
+        assert isinstance(event, TokenChanged)
+        lock = rig.store.try_lock(rig.key, ttl=1.0)
+        seen.append((event.generation, rig.stored.generation, rig.stored.note))
+        assert lock is not None
+        lock.release()
+
+    client = listened(rig, look)
+    client.get("/wallets")
+    rig.expire()
+    client.get("/wallets")
+    assert seen == [(1, 1, None), (2, 2, None)]
+
+
+@WAYS
+def test_failures_are_told_and_logged(plain: bool, caplog: pytest.LogCaptureFixture) -> None:  # noqa: FBT001
+    rig = Rig(plain=plain)
+    rig.send()
+    rig.grow_stale()
+    rig.simulator.inject("token", status=503, body={"error_code": 5, "error_id": "id-7"}, times=2)
+    rig.send()
+    (_, event) = rig.events
+    assert isinstance(event, RenewalFailed)
+    assert event.still_usable
+    assert isinstance(event.error, TokenEndpointError)
+    assert event.error.error_id == "id-7"
+    assert "id-7" in caplog.text
+    assert "the current one goes on" in caplog.text
+    rig.expire()
+    rig.simulator.inject("token", "refuse", times=3)
+    if not plain:
+        with pytest.raises(TokenEndpointError):
+            rig.send()
+        (*_, event) = rig.events
+        assert isinstance(event, RenewalFailed)
+        assert not event.still_usable
+        assert "there is none" in caplog.text
+
+
+def test_a_token_that_could_not_be_saved_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig()
+    rig.send()
+    rig.expire()
+
+    # The note is written, the token is not.
+    def and_then_no_more(response: httpx.Response) -> httpx.Response:
+        rig.store.broken.add("save")
+        return response
+
+    rig.wire.after_exchange = and_then_no_more
+    rig.send()
+    assert rig.kinds() == ["TokenAcquired", "SaveFailed", "TokenRenewed"]
+    (event,) = [event for event in rig.events if isinstance(event, SaveFailed)]
+    assert event.generation == 2
+    assert isinstance(event.error, StoreUnavailableError)
+    assert "could not save token 2" in caplog.text
+
+
+def test_events_are_frozen_and_show_no_secret() -> None:
+    rig = Rig()
+    rig.send()
+    secrets = {rig.token.access_token, str(rig.token.refresh_token), rig.simulator.app_secret}
+    rig.grow_stale()
+    rig.simulator.inject("token", status=400, times=2)
+    rig.send()
+    rig.clock.advance(60)
+    rig.send()
+    secrets |= {rig.token.access_token, str(rig.token.refresh_token)}
+    assert len(rig.events) == 3
+    for event in rig.events:
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            event.at = 0.0  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]
+        shown = f"{event} {event!r} {dataclasses.astuple(event)}"
+        assert not any(secret in shown for secret in secrets)
+
+
+def test_a_handler_that_raises_breaks_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig()
+
+    def fail(_: Event) -> None:
+        message = "the handler is broken"
+        raise ValueError(message)
+
+    client = listened(rig, fail)
+    assert client.get("/wallets").status_code == 200
+    rig.expire()
+    assert client.post("/echo").status_code == 200
+    assert caplog.text.count("on_event raised for Token") == 2
+    assert "the handler is broken" in caplog.text
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_handler_may_make_requests_with_the_same_auth(method: str) -> None:
+    """It is called when neither seat nor lock nor a write in flight is held."""
+    rig = Rig()
+    statuses: list[int] = []
+
+    def request(_: Event) -> None:
+        statuses.append(client.request(method, "/echo").status_code)
+
+    client = listened(rig, request)
+
+    def calls() -> None:
+        statuses.append(client.get("/wallets").status_code)
+        for ready in (rig.grow_stale, rig.expire, rig.simulator.revoke_tokens):
+            ready()
+            statuses.append(client.get("/wallets").status_code)
+
+    thread = threading.Thread(target=calls, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive(), "deadlock"
+    assert statuses == [200] * 8
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        (TokenAcquired, "acquired token 7"),
+        (TokenRenewed, "renewed token 7"),
+        (TokenTakenOver, "took over token 7"),
+        (RenewalFailed, "no new token of organization o at https://x, the current one goes on: E"),
+        (SaveFailed, "could not save token 7 of organization o at https://x: E"),
+        (ContentionSuspected, "Holding off for 30 s"),
+        (Event, "Event of organization o"),
+    ],
+)
+def test_the_log_says_the_same_in_words(
+    event: type[Event], words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "httpx_cobo_auth")
+    values = {
+        "generation": 7,
+        "expires_at": 2.0,
+        "error": StoreUnavailableError("E"),
+        "still_usable": True,
+        "hold_off": 30.0,
+    }
+    names = {each.name for each in dataclasses.fields(event)}
+    own: dict[str, Any] = {name: value for name, value in values.items() if name in names}
+    _log(event(base_url="https://x", client_id="c", org_id="o", at=1.0, **own))
+    assert words in caplog.text
+
+
+def test_stores_of_one_identity_share_one_renewal() -> None:
+    """Two objects for one file, say: one account, one gate."""
+
+    class Named(MemoryStore):
+        identity = "the same file"
+
+    rig = Rig()
+    store = Named()
+    auths = [
+        CoboOAuth(
+            client_id=rig.simulator.client_id,
+            app_secret=rig.simulator.app_secret,
+            org_id=rig.simulator.org_id,
+            environment=rig.simulator.environment,
+            clock=rig.clock,
+            store=each,
+        )
+        for each in (store, Named())
+    ]
+    assert auths[0]._session.account is auths[1]._session.account
+    assert auths[0]._session.gate is auths[1]._session.gate

@@ -1,0 +1,218 @@
+"""The table of the design against a strict Cobo: whole requests, over both kinds of client."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from httpx_cobo_auth import CoboOAuth
+from tests.flow.rig import Rig, is_clean
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+WAYS = pytest.mark.parametrize("plain", [False, True], ids=["auth.client()", "auth="])
+READS = ["GET", "OPTIONS"]
+WRITES = ["POST", "PUT", "PATCH", "DELETE"]
+
+
+@WAYS
+def test_a_fresh_token_touches_no_store(plain: bool) -> None:  # noqa: FBT001
+    rig = Rig(plain=plain)
+    rig.send()
+    rig.store.calls.clear()
+    rig.events.clear()
+    for method in READS + WRITES:
+        assert rig.send(method, "/echo").status_code == 200
+    assert rig.store.calls == []
+    assert rig.events == []
+    assert rig.simulator.counters.exchanges == 1
+
+
+@WAYS
+def test_a_stale_token_is_renewed_by_one_exchange(plain: bool) -> None:  # noqa: FBT001
+    rig = Rig(plain=plain)
+    rig.send()
+    rig.grow_stale()
+    for method in READS + WRITES:
+        assert rig.send(method, "/echo").status_code == 200
+    assert rig.kinds() == ["TokenAcquired", "TokenRenewed"]
+    assert rig.simulator.counters.rejected == 0
+
+
+@WAYS
+@pytest.mark.parametrize("status", [401, 500])
+@pytest.mark.parametrize("method", READS)
+def test_a_read_outlives_a_token_that_dies_before_its_time(
+    plain: bool,  # noqa: FBT001
+    status: Literal[401, 500],
+    method: str,
+) -> None:
+    rig = Rig(plain=plain, expired_status=status)
+    rig.send()
+    rig.simulator.revoke_tokens()
+    assert rig.send(method, "/echo").status_code == 200
+    assert rig.simulator.counters.exchanges == 2
+    assert rig.simulator.counters.rejected == 1
+    # The refusal shows, the exchange does not.
+    assert [earlier.status_code for earlier in rig.responses[-1].history] == [status]
+
+
+@WAYS
+@pytest.mark.parametrize("method", WRITES)
+def test_a_write_refused_by_401_is_replayed_and_runs_once(plain: bool, method: str) -> None:  # noqa: FBT001
+    rig = Rig(plain=plain, expired_status=401)
+    rig.send()
+    rig.simulator.revoke_tokens()
+    assert rig.send(method, "/echo", content=b"x").status_code == 200
+    assert rig.simulator.counters.executed_writes == 1
+
+
+@WAYS
+@pytest.mark.parametrize("body", ["not JSON", "[]", "", '{"error_code": "2021"}'])
+def test_a_401_need_not_be_json(plain: bool, body: str) -> None:  # noqa: FBT001
+    rig = Rig(plain=plain)
+    rig.send()
+    rig.simulator.inject("api", status=401, body=body, signed=False)
+    assert rig.send("POST", "/echo").status_code == 200
+    assert rig.simulator.counters.executed_writes == 1
+
+
+@WAYS
+@pytest.mark.parametrize("method", WRITES)
+def test_a_write_answered_by_500_1000_is_handed_back_and_the_next_flow_renews(
+    plain: bool,  # noqa: FBT001
+    method: str,
+) -> None:
+    rig = Rig(plain=plain)
+    rig.send()
+    rig.simulator.revoke_tokens()
+    assert rig.send(method, "/echo").status_code == 500
+    assert rig.simulator.counters.exchanges == 1
+    assert rig.simulator.counters.executed_writes == 0
+    assert rig.send(method, "/echo").status_code == 200
+    assert rig.simulator.counters.executed_writes == 1
+    assert rig.simulator.counters.exchanges == 2
+
+
+@WAYS
+def test_a_write_that_may_have_run_is_not_replayed(plain: bool) -> None:  # noqa: FBT001
+    """It ran, and then something broke: the very answer that a dead token gets."""
+    rig = Rig(plain=plain)
+    rig.send()
+    broken = {"error_code": 1000, "error_message": "x", "error_id": "y"}
+    rig.simulator.inject("api", "delay", delay_s=0, status=500, body=broken)
+    transfer = {"request_id": "1"}
+    assert rig.send("POST", "/transactions/transfer", json=transfer).status_code == 500
+    assert rig.simulator.counters.executed_writes == 1
+    assert rig.send("GET", "/transactions").json()["pagination"]["total_count"] == 1
+
+
+@WAYS
+@pytest.mark.parametrize("how", ["object", "request"])
+def test_a_caller_may_opt_in_to_replay(plain: bool, how: str) -> None:  # noqa: FBT001
+    """For the object, or for one request; ``request_id`` makes it safe for transfers."""
+    rig = Rig(plain=plain)
+    rig.send()
+    rig.simulator.revoke_tokens()
+    simulator = rig.simulator
+    auth = CoboOAuth(
+        client_id=simulator.client_id,
+        app_secret=simulator.app_secret,
+        org_id=simulator.org_id,
+        environment=simulator.environment,
+        clock=rig.clock,
+        replay_writes=how == "object",
+    )
+    client = (
+        httpx.Client(auth=auth, base_url=simulator.environment.base_url, transport=simulator)
+        if plain
+        else auth.client(transport=simulator)
+    )
+    client.get("/wallets")
+    simulator.revoke_tokens()
+    extensions = {"cobo_replay": True} if how == "request" else {}
+    response = client.post("/echo", extensions=extensions)
+    assert response.status_code == 200
+    assert is_clean(response)
+    assert simulator.counters.executed_writes == 1
+
+
+@WAYS
+@pytest.mark.parametrize("value", [False, None, 1, "yes"])
+def test_nothing_but_true_opts_in(plain: bool, value: object) -> None:  # noqa: FBT001
+    rig = Rig(plain=plain)
+    rig.send()
+    rig.simulator.revoke_tokens()
+    assert rig.send("POST", "/echo", extensions={"cobo_replay": value}).status_code == 500
+
+
+@WAYS
+@pytest.mark.parametrize("code", [2025, 4001])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_missing_permission_is_looked_up_in_the_store(
+    plain: bool,  # noqa: FBT001
+    code: int,
+    method: str,
+) -> None:
+    """Another process renewed after the permission changed."""
+    rig = Rig(plain=plain)
+    rig.send()
+    rig.simulator.inject("api", status=403, error_code=code, times=2)
+    assert rig.send(method, "/echo").status_code == 403
+    assert rig.send(method, "/echo").status_code == 403
+    rig.clock.advance(5)
+    newer = rig.renewed_elsewhere()
+    rig.simulator.inject("api", status=403, error_code=code)
+    assert rig.send(method, "/echo").status_code == 200
+    assert rig.bearers()[-1] == newer.access_token
+    assert rig.simulator.counters.exchanges == 1
+    assert rig.kinds() == ["TokenAcquired", "TokenTakenOver"]
+
+
+@WAYS
+def test_a_token_superseded_while_a_request_was_under_way_needs_no_renewal(
+    plain: bool,  # noqa: FBT001
+) -> None:
+    """Another flow of the same account renewed; its exchange killed the token in flight."""
+    rig = Rig(plain=plain)
+    rig.send()
+    rig.simulator.revoke_tokens()
+    entered = False
+
+    def renew_meanwhile(request: httpx.Request) -> None:
+        nonlocal entered
+        if not entered:
+            entered = True
+            with rig.auth.client(transport=rig.simulator) as other:
+                rig.auth.renew(other)
+        assert request.url.path != "/v2/oauth/token" or entered
+
+    rig.client.event_hooks = {"request": [renew_meanwhile]}
+    assert rig.send().status_code == 200
+    assert rig.simulator.counters.exchanges == 2
+
+
+@WAYS
+def test_the_refusal_is_handed_over_as_it_came(plain: bool) -> None:  # noqa: FBT001
+    """Its body can still be read."""
+    rig = Rig(plain=plain)
+    rig.simulator.inject("api", status=401, error_code=2024, times=None)
+    response = rig.send()
+    assert response.json()["error_code"] == 2024
+    assert response.request.headers["Authorization"].startswith("Bearer ")
+
+
+@WAYS
+def test_what_a_flow_left_when_its_transport_broke_is_found_by_the_next(
+    plain: bool,  # noqa: FBT001
+) -> None:
+    """The caller's own request breaks, not the exchange: nothing is in doubt."""
+    rig = Rig(plain=plain)
+    rig.simulator.inject("api", "drop")
+    with pytest.raises(httpx.ReadError):
+        rig.send("POST", "/echo")
+    assert rig.send("POST", "/echo").status_code == 200
+    assert rig.simulator.counters.exchanges == 1

@@ -1,0 +1,170 @@
+"""The documentation: its code runs, its links lead somewhere, the tests that it names exist.
+
+Blocks of Python run page by page, from top to bottom, against a simulator: ``dev`` leads to
+it, and the ellipses of the arguments stand for its credentials. A comment above a block says
+where it is otherwise::
+
+    <!-- not run: reason -->     it is compiled only
+    <!-- pytest -->              it is a file of tests
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import httpx
+import pytest
+
+from httpx_cobo_auth import Timeouts, environment
+from httpx_cobo_auth.testing import CoboSimulator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"(?:<!-- (?P<mark>[^\n]*) -->\n)?```python\n(?P<code>.*?)^```$", re.M | re.S)
+LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+HEADING = re.compile(r"^#+ (?P<title>.*)$", re.M)
+HAZARD = re.compile(r"^\| (?P<number>\d+) \|(?P<rest>.*)\|$", re.M)
+TEST = re.compile(r"`(?P<path>(?:tests|httpx_cobo_auth/testing)/[\w/]+\.py)::(?P<name>[\w:]+)`")
+TIMEOUT = re.compile(r"^\| `(?P<name>\w+)` \| (?P<seconds>\d+) \|", re.M)
+CREDENTIALS = {
+    "client_id": "COBO_APP_CLIENT_ID",
+    "app_secret": "COBO_APP_SECRET",
+    "org_id": "COBO_ORG_ID",
+}
+
+
+class Block(NamedTuple):
+    """A block of Python in a page."""
+
+    line: int
+    mark: str
+    code: str
+
+
+def blocks_of(page: Path) -> list[Block]:
+    """Give the blocks of Python of a page."""
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(text.count("\n", 0, found.start("code")), found["mark"] or "", found["code"])
+        for found in BLOCK.finditer(text)
+    ]
+
+
+@pytest.fixture
+def cobo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[CoboSimulator]:
+    """What ``dev`` leads to, and a home of one's own.
+
+    Nonces go unchecked: a page may have the key in several objects.
+    """
+    simulator = CoboSimulator(check_nonce=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("COBO_ENV", "dev")
+    for argument, variable in CREDENTIALS.items():
+        monkeypatch.setenv(variable, getattr(simulator, argument))
+    with simulator.serve() as served:
+        dev = environment.Environment("dev", served.base_url, served.response_key)
+        monkeypatch.setitem(environment._BY_NAME, "dev", dev)
+        yield simulator
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_code_of_a_page_runs(page: Path, cobo: CoboSimulator, tmp_path: Path) -> None:
+    namespace: dict[str, object] = {"__name__": "documentation"}
+    tests: list[str] = []
+    for block in blocks_of(page):
+        code = block.code
+        for argument in CREDENTIALS:
+            code = code.replace(f'{argument}="…"', f"{argument}={getattr(cobo, argument)!r}")
+        # So that a traceback names the lines of the page.
+        tree = ast.parse("\n" * block.line + code, filename=str(page))
+        compiled = compile(tree, str(page), "exec", dont_inherit=True)
+        if block.mark == "pytest":
+            tests.append(code)
+        elif not block.mark:
+            exec(compiled, namespace)  # noqa: S102 - documentation of our own
+        else:
+            assert block.mark.startswith("not run: "), block.mark
+    for value in namespace.values():
+        if isinstance(value, httpx.Client):
+            value.close()
+    if tests:
+        (tmp_path / "test_page.py").write_text("\n".join(tests), encoding="utf-8")
+        run_pytest("test_page.py")
+    assert cobo.counters.spent_refresh_reused == 0
+
+
+def run_pytest(file: str) -> None:
+    """Run the tests of a file as a user would, without this suite's settings."""
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", file]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for found in LINK.finditer(page.read_text(encoding="utf-8")):
+        path, _, anchor = found["target"].partition("#")
+        if path.startswith(("https:", "http:")):
+            continue
+        there = page.parent / path if path else page
+        assert there.exists(), found["target"]
+        assert not anchor or anchor in anchors_of(there), found["target"]
+
+
+def anchors_of(page: Path) -> set[str]:
+    """Give what the headings of a page are linked by."""
+    titles = (found["title"].lower() for found in HEADING.finditer(page.read_text("utf-8")))
+    return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}
+
+
+def test_time_limits_are_as_documented() -> None:
+    page = (ROOT / "docs" / "behaviour.md").read_text(encoding="utf-8")
+    documented = {found["name"]: float(found["seconds"]) for found in TIMEOUT.finditer(page)}
+    assert documented == dataclasses.asdict(Timeouts())
+    for seconds in (Timeouts().seat, Timeouts().wait, Timeouts().lock_ttl):
+        assert f" {seconds:.0f} s" in page
+
+
+# ------------------------------------------------------------------------------ the hazards
+ROWS = {
+    int(found["number"]): found["rest"]
+    for found in HAZARD.finditer((ROOT / "docs" / "hazards.md").read_text(encoding="utf-8"))
+}
+
+
+def test_every_hazard_is_in_the_table() -> None:
+    assert list(ROWS) == list(range(1, 44))
+
+
+@pytest.mark.parametrize("number", ROWS)
+def test_the_tests_of_a_hazard_exist(number: int) -> None:
+    named = [(found["path"], found["name"]) for found in TEST.finditer(ROWS[number])]
+    assert named
+    for path, name in named:
+        file = ROOT / path
+        assert file.exists(), path
+        assert name in definitions_of(ast.parse(file.read_text("utf-8"))), f"{path}::{name}"
+
+
+def definitions_of(tree: ast.Module | ast.ClassDef) -> set[str]:
+    """Give what a file defines: ``test_this``, ``TestThat::test_other``."""
+    names: set[str] = set()
+    for node in tree.body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                names.add(name)
+            case ast.ClassDef(name=name):
+                names |= {f"{name}::{inner}" for inner in definitions_of(node)}
+            case _:
+                pass
+    return names
