@@ -25,6 +25,7 @@ __all__ = ["Failed", "Issued", "exchange"]
 
 _MAX_ATTEMPTS = 3
 _FIRST_BACKOFF_S = 0.5
+_LEAST_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +71,18 @@ def exchange(
     limit = settings.timeouts.early_exchange if early else settings.timeouts.exchange
     deadline = clock.monotonic() + limit
     unspent, clock_corrected, attempt = True, False, 0
+    known = spend or (account.held.token if account.held else None)
     while True:
         sent_at = clock.time()
-        timeout = max(1.0, min(settings.timeouts.request, deadline - clock.monotonic()))
+        timeout = min(settings.timeouts.request, max(_LEAST_S, deadline - clock.monotonic()))
         answer: ExchangeAnswer | ExchangeFault = yield Exchange(spend, timeout)
         result = judge_exchange(
-            answer, verified=verified, spend=spend, sent_at=sent_at, now=clock.time()
+            answer,
+            verified=verified,
+            spend=spend,
+            sent_at=sent_at,
+            now=clock.time(),
+            known=known,
         )
         if isinstance(result, Token):
             return Issued(result, implicit=spend is None)

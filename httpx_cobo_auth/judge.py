@@ -126,6 +126,7 @@ def judge_exchange(
     spend: Token | None,
     sent_at: float,
     now: float,
+    known: Token | None = None,
 ) -> Token | ExchangeFailure:
     """Tell what came of an exchange.
 
@@ -136,6 +137,7 @@ def judge_exchange(
         spend: the token whose refresh token was sent; ``None`` for ``org_implicit``.
         sent_at: when, in seconds since the epoch.
         now: seconds since the epoch.
+        known: another token that an error must not repeat.
 
     """
     if isinstance(answer, ExchangeFault):
@@ -146,7 +148,7 @@ def judge_exchange(
     signed = not verified or answer.server_time is not None
     if 200 <= answer.status < 300:  # noqa: PLR2004 - what 2XX means
         return _judge_success(answer, signed=signed, spend=spend, sent_at=sent_at, now=now)
-    return _judge_error(answer, signed=signed, spend=spend)
+    return _judge_error(answer, _said(answer, spend, known), signed=signed)
 
 
 def _judge_success(
@@ -166,8 +168,7 @@ def _judge_success(
     return ExchangeFailure(Outcome.UNKNOWN, TokenReplyError(message, status=answer.status))
 
 
-def _judge_error(answer: ExchangeAnswer, *, signed: bool, spend: Token | None) -> ExchangeFailure:
-    said = _said(answer, spend)
+def _judge_error(answer: ExchangeAnswer, said: dict[str, Any], *, signed: bool) -> ExchangeFailure:
     status = answer.status
     if status == _TOO_MANY_REQUESTS or (signed and said["error_code"] in _TOO_MANY):
         message = f"the token endpoint limits the rate of requests ({_in_words(status, said)})"
@@ -189,21 +190,27 @@ def _judge_error(answer: ExchangeAnswer, *, signed: bool, spend: Token | None) -
     return ExchangeFailure(Outcome.UNKNOWN, error, answer.retry_after)
 
 
-def _said(answer: ExchangeAnswer, spend: Token | None) -> dict[str, Any]:
+def _said(answer: ExchangeAnswer, *tokens: Token | None) -> dict[str, Any]:
     """Give the fields of either error shape, without any token that it may repeat."""
+    secrets = [
+        secret
+        for token in tokens
+        if token is not None
+        for secret in (token.refresh_token, token.access_token)
+        if secret
+    ]
     fields = _json_object(answer.body or b"")
     code = fields.get("error_code")
     said: dict[str, Any] = {"error_code": code if _is_int(code) else None}
     for name in ("error", "error_description", "error_message", "error_id"):
         text = fields.get(name)
-        said[name] = _clean(text, spend) if isinstance(text, str) else None
+        said[name] = _clean(text, secrets) if isinstance(text, str) else None
     return said
 
 
-def _clean(text: str, spend: Token | None) -> str:
-    if spend is not None:
-        for secret in (spend.refresh_token, spend.access_token):
-            text = text.replace(secret, "[token]") if secret else text
+def _clean(text: str, secrets: list[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "[token]")
     # Whatever else it says belongs on one line of a log.
     return "".join(c if c.isprintable() else "?" for c in text[:_LONGEST_TEXT])
 

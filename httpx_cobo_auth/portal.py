@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, Unpack
 
 from httpx_cobo_auth.app import App, app_from_env
 from httpx_cobo_auth.core import OAuth
@@ -70,6 +70,11 @@ class Portal(Generic[_Auth]):
             # Of two threads at once one wins, and both get the winner's.
             auth = self._orgs.setdefault(org_id, self._kind.of_app(self._app, org_id))
         return auth
+
+    def __reduce_ex__(self, _protocol: object) -> NoReturn:
+        """Refuse to be pickled or copied: a copy would hold the key in the clear."""
+        message = f"a {type(self).__name__} cannot be pickled or copied, because it holds a secret"
+        raise TypeError(message)
 
     def __repr__(self) -> str:
         """Show which app, and nothing of its key."""

@@ -29,12 +29,14 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"(?:<!-- (?P<mark>[^\n]*) -->\n)?```python\n(?P<code>.*?)^```$", re.M | re.S)
+BLOCK = re.compile(
+    r"(?:<!-- (?P<mark>[^\n]*) -->\n)?```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
-HEADING = re.compile(r"^#+ (?P<title>.*)$", re.M)
-HAZARD = re.compile(r"^\| (?P<number>\d+) \|(?P<rest>.*)\|$", re.M)
+HEADING = re.compile(r"^#+ (?P<title>.*)$", re.MULTILINE)
+HAZARD = re.compile(r"^\| (?P<number>\d+) \|(?P<rest>.*)\|$", re.MULTILINE)
 TEST = re.compile(r"`(?P<path>(?:tests|httpx_cobo_auth/testing)/[\w/]+\.py)::(?P<name>[\w:]+)`")
-TIMEOUT = re.compile(r"^\| `(?P<name>\w+)` \| (?P<seconds>\d+) \|", re.M)
+TIMEOUT = re.compile(r"^\| `(?P<name>\w+)` \| (?P<seconds>\d+) \|", re.MULTILINE)
 CREDENTIALS = {
     "client_id": "COBO_APP_CLIENT_ID",
     "app_secret": "COBO_APP_SECRET",
@@ -164,7 +166,7 @@ def definitions_of(tree: ast.Module | ast.ClassDef) -> set[str]:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                 names.add(name)
             case ast.ClassDef(name=name):
-                names |= {f"{name}::{inner}" for inner in definitions_of(node)}
+                names |= {name, *(f"{name}::{inner}" for inner in definitions_of(node))}
             case _:
                 pass
     return names

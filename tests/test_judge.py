@@ -317,6 +317,16 @@ class TestErrors:
             assert "[token]" in said or said == ("x" * 480 + "[token]")[:500]
             assert len(said) <= 500
 
+    def test_tokens_that_were_not_sent_are_left_out_as_well(self) -> None:
+        """Hazard 37: ``org_implicit`` sends none, but comes after a grant that did."""
+        answer = answered(400, {"error_description": f"{ACCESS} {REFRESH}"})
+        result = judge_exchange(
+            answer, verified=True, spend=None, sent_at=START, now=START, known=SPENT
+        )
+        assert isinstance(result, ExchangeFailure)
+        assert_clean(result)
+        assert vars(result.error)["error_description"] == "[token] [token]"
+
     def test_an_error_stays_on_one_line(self) -> None:
         """Hazard 3: nobody forges lines of a log."""
         text = "a\nERROR forged\r\x1b[2J\u2028\u202e\x00"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import socketserver
+import ssl
 import tempfile
 import threading
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 SECRET = "06f78882576ec0e05b1e51a33548da7e8cf958c190ba96be77b1c671f98a2b5f"
 KEY = SigningKey(bytes.fromhex(SECRET)).verify_key
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # loading certificates takes longer than a test
 BINARY = bytes(range(256)) * 3 + b"|||"
 
 
@@ -285,7 +287,7 @@ class TestSync:
     def test_every_target(self, recorder: Recorder, auth: CoboAuth, name: str) -> None:
         """Hazard 7: whatever the URL looks like, the signature fits the bytes that arrive."""
         url, expected = TARGETS[name]
-        with httpx.Client(auth=auth, base_url=recorder.base) as client:
+        with httpx.Client(auth=auth, base_url=recorder.base, verify=NO_TLS) as client:
             client.get(url)
         check_target(recorder, expected)
 
@@ -293,21 +295,23 @@ class TestSync:
     def test_every_body(self, recorder: Recorder, auth: CoboAuth, name: str) -> None:
         """Hazards 6 and 7: bytes, forms, files and generators are read once, signed, sent."""
         make, expected = {**BODIES, **SYNC_BODIES}[name]
-        with httpx.Client(auth=auth, base_url=recorder.base) as client:
+        with httpx.Client(auth=auth, base_url=recorder.base, verify=NO_TLS) as client:
             client.post("/x", **make())
         check_body(recorder, expected)
 
     @pytest.mark.parametrize("method", METHODS)
     def test_every_method(self, recorder: Recorder, auth: CoboAuth, method: str) -> None:
         """Hazard 7: in capitals on the wire, and in the text that is signed."""
-        with httpx.Client(auth=auth, base_url=recorder.base) as client:
+        with httpx.Client(auth=auth, base_url=recorder.base, verify=NO_TLS) as client:
             client.request(method, "/x", content=b"{}")
         check_body(recorder, b"{}")
         assert recorder.received[0].method == method.upper().encode()
 
     def test_parameters_beside_the_url(self, recorder: Recorder, auth: CoboAuth) -> None:
         """Hazard 7: as a list of pairs, in a dict, from the client."""
-        with httpx.Client(auth=auth, base_url=recorder.base, params={"z": "1,2"}) as client:
+        with httpx.Client(
+            auth=auth, base_url=recorder.base, verify=NO_TLS, params={"z": "1,2"}
+        ) as client:
             client.get("/x", params=[("a", "é"), ("a", ""), ("a", 2), ("b", True)])
             client.get("/x", params={"a": ["1", "2"], "b": ""})
         targets = [received.target for received in recorder.received]
@@ -318,7 +322,7 @@ class TestSync:
     def test_headers_of_the_callers_are_replaced(self, recorder: Recorder, auth: CoboAuth) -> None:
         """Hazard 7: whoever sets signature headers, each arrives once, and is ours."""
         stale = [("Biz-Api-Nonce", "1"), ("biz-api-nonce", "2"), ("BIZ-API-SIGNATURE", "00")]
-        with httpx.Client(auth=auth, base_url=recorder.base) as client:
+        with httpx.Client(auth=auth, base_url=recorder.base, verify=NO_TLS) as client:
             client.get("/x", headers=[*stale, ("Biz-Api-Key", "00"), ("Authorization", "Mine")])
         (received,) = recorder.received
         received.verify()
@@ -327,7 +331,7 @@ class TestSync:
 
     def test_every_nonce_is_new(self, recorder: Recorder, auth: CoboAuth) -> None:
         """Hazards 8 and 9: the same request object, sent again, is signed anew."""
-        with httpx.Client(auth=auth, base_url=recorder.base) as client:
+        with httpx.Client(auth=auth, base_url=recorder.base, verify=NO_TLS) as client:
             request = client.build_request("POST", "/x", content=lines())
             for _ in range(5):
                 client.send(request)
@@ -342,7 +346,7 @@ class TestSync:
         self, recorder: Recorder, auth: CoboAuth, query: str
     ) -> None:
         """Hazard 7: a typed error, and no connection."""
-        with httpx.Client(auth=auth, base_url=recorder.base) as client:
+        with httpx.Client(auth=auth, base_url=recorder.base, verify=NO_TLS) as client:
             with pytest.raises(UnsignableRequestError, match="percent-encoded UTF-8"):
                 client.get(f"/x?{query}")
             with pytest.raises(UnsignableRequestError):
@@ -356,7 +360,7 @@ class TestSync:
         """Hazard 7: the extension would replace what is signed. The body is not consumed."""
         body = lines()
         with (
-            httpx.Client(auth=auth, base_url=recorder.base) as client,
+            httpx.Client(auth=auth, base_url=recorder.base, verify=NO_TLS) as client,
             pytest.raises(UnsignableRequestError, match="target"),
         ):
             client.post("/x", content=body, extensions={"target": target})
@@ -366,14 +370,14 @@ class TestSync:
     def test_a_replay_is_signed_anew(self, recorder: Recorder) -> None:
         """Hazards 6 and 8: a generator's bytes go out twice, under two nonces and two tokens."""
         recorder.answering = Rotating()
-        with oauth(recorder).client() as client:
+        with oauth(recorder).client(verify=NO_TLS) as client:
             response = client.post("/x?a=1,2", content=lines())
         check_replay(recorder, response)
 
     def test_a_replay_travels_through_any_client(self, recorder: Recorder) -> None:
         """The same with plain ``auth=``."""
         recorder.answering = Rotating()
-        with httpx.Client(auth=oauth(recorder), base_url=recorder.base) as client:
+        with httpx.Client(auth=oauth(recorder), base_url=recorder.base, verify=NO_TLS) as client:
             response = client.post("/x?a=1,2", content=lines())
         check_replay(recorder, response)
 
@@ -383,7 +387,7 @@ class TestAsync:
     async def test_every_target(self, recorder: Recorder, auth: CoboAuth, name: str) -> None:
         """Hazard 7, on both event loops."""
         url, expected = TARGETS[name]
-        async with httpx.AsyncClient(auth=auth, base_url=recorder.base) as client:
+        async with httpx.AsyncClient(auth=auth, base_url=recorder.base, verify=NO_TLS) as client:
             await client.get(url)
         check_target(recorder, expected)
 
@@ -391,14 +395,14 @@ class TestAsync:
     async def test_every_body(self, recorder: Recorder, auth: CoboAuth, name: str) -> None:
         """Hazards 6 and 7, on both event loops."""
         make, expected = {**BODIES, **ASYNC_BODIES}[name]
-        async with httpx.AsyncClient(auth=auth, base_url=recorder.base) as client:
+        async with httpx.AsyncClient(auth=auth, base_url=recorder.base, verify=NO_TLS) as client:
             await client.post("/x", **make())
         check_body(recorder, expected)
 
     @pytest.mark.parametrize("method", METHODS)
     async def test_every_method(self, recorder: Recorder, auth: CoboAuth, method: str) -> None:
         """Hazard 7, on both event loops."""
-        async with httpx.AsyncClient(auth=auth, base_url=recorder.base) as client:
+        async with httpx.AsyncClient(auth=auth, base_url=recorder.base, verify=NO_TLS) as client:
             await client.request(method, "/x", content=b"{}")
         check_body(recorder, b"{}")
 
@@ -407,7 +411,7 @@ class TestAsync:
     ) -> None:
         """Hazard 7: a typed error, no connection, and the body is not consumed."""
         body = async_lines()
-        async with httpx.AsyncClient(auth=auth, base_url=recorder.base) as client:
+        async with httpx.AsyncClient(auth=auth, base_url=recorder.base, verify=NO_TLS) as client:
             with pytest.raises(UnsignableRequestError):
                 await client.get("/x?a=%FF")
             with pytest.raises(UnsignableRequestError):
@@ -419,14 +423,16 @@ class TestAsync:
     async def test_a_replay_is_signed_anew(self, recorder: Recorder) -> None:
         """Hazards 6 and 8, on both event loops."""
         recorder.answering = Rotating()
-        async with oauth(recorder).async_client() as client:
+        async with oauth(recorder).async_client(verify=NO_TLS) as client:
             response = await client.post("/x?a=1,2", content=async_lines())
         check_replay(recorder, response)
 
     async def test_a_replay_travels_through_any_client(self, recorder: Recorder) -> None:
         """The same with plain ``auth=``."""
         recorder.answering = Rotating()
-        async with httpx.AsyncClient(auth=oauth(recorder), base_url=recorder.base) as client:
+        async with httpx.AsyncClient(
+            auth=oauth(recorder), base_url=recorder.base, verify=NO_TLS
+        ) as client:
             response = await client.post("/x?a=1,2", content=async_lines())
         check_replay(recorder, response)
 

@@ -15,7 +15,7 @@ __all__ = ["RedisClient", "checked_client", "client_from_url"]
 class RedisClient(Protocol):
     """What is needed of redis-py's client: ``Redis``, ``RedisCluster``, or alike."""
 
-    def eval(self, script: str, numkeys: int, *keys_and_args: Any) -> Any:  # noqa: ANN401
+    def eval(self, script: str, numkeys: int, /, *keys_and_args: Any) -> Any:  # noqa: ANN401
         """Run a script on the server that has the key; a primary, never a replica."""
         ...
 

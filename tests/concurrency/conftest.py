@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, Unpack
@@ -32,6 +33,12 @@ class RunsThreads(Protocol):
     """Runs functions in threads of their own, all at once; at the end waits for them."""
 
     def __call__(self, *work: Callable[[], object]) -> AbstractContextManager[None]: ...
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Log nothing: handlers are the user's, and pytest's own writes to a file, which blocks."""
+    monkeypatch.setattr(logging.getLogger("httpx_cobo_auth"), "disabled", True)
 
 
 @pytest.fixture

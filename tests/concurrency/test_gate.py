@@ -12,9 +12,12 @@ import anyio.to_thread
 import pytest
 import trio
 
+from httpx_cobo_auth import MemoryStore
+from httpx_cobo_auth.custody import Custody
 from httpx_cobo_auth.drivers import AsyncWaiter, SyncWaiter
 from httpx_cobo_auth.errors import TokenEndpointError
 from httpx_cobo_auth.gate import Gate, Ticket
+from httpx_cobo_auth.records import StoreKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -330,6 +333,20 @@ class TestGarbage:
             pass
         garbage.clear()
         assert gate.enter(None) is not None
+
+    def test_inside_of_a_memory_store(self, in_threads: RunsThreads) -> None:
+        """A lock that dies while its store's mutex is held, is released all the same."""
+        store, key = MemoryStore(), StoreKey("https://cobo.test/v2", "client", "org")
+        flows = [Custody(store, key, 60.0)]
+        assert flows[0].try_lock()
+
+        def collect() -> None:
+            with store._mutex:
+                flows.clear()
+
+        with in_threads(collect):
+            pass
+        assert store.try_lock(key, ttl=60.0) is not None
 
     def test_while_another_thread_has_the_mutex(self, gate: Gate, in_threads: RunsThreads) -> None:
         """A release never waits: whoever has the mutex settles it on the way out."""

@@ -80,7 +80,7 @@ def _story(
     broken: Exception,
 ) -> str:
     steps: list[str] = []
-    end=world
+    end = world
     if last is not None:
         steps.append(model.describe(world, last))
     before = reached[world]
@@ -90,7 +90,11 @@ def _story(
         before = reached[world]
     lines = [f"{model.scenario.name}: {broken}"]
     lines += [f"  {number:3} {step}" for number, step in enumerate(reversed(steps), 1)]
-    lines += [str(end), str([model.players.accounts[p.account] for p in end.processes]), str(model._records[end.record])]
+    lines += [
+        str(end),
+        str([model.players.accounts[p.account] for p in end.processes]),
+        str(model._records[end.record]),
+    ]
     if last is None:
         lines += [f"    alone: {step}" for step in model.alone]
     return "\n".join(lines)
@@ -99,13 +103,19 @@ def _story(
 def run() -> None:
     import sys
     from tests.exploration.scenarios import SCENARIOS
+
     total = 0
     for s in SCENARIOS:
-        if len(sys.argv)>2 and not any(a in s.name for a in sys.argv[2:]): continue
-        if len(sys.argv) > 1: s = replace(s, spare=int(sys.argv[1]))
+        if len(sys.argv) > 2 and not any(a in s.name for a in sys.argv[2:]):
+            continue
+        if len(sys.argv) > 1 and sys.argv[1] != "-":
+            s = replace(s, mishaps=int(sys.argv[1]))
         try:
-            e = explore(s, 300000)
-            print(f"{s.name:50} {e.states:8} states {e.moves:9} moves {e.ends:6} ends {e.seconds:6.1f} s", flush=True)
+            e = explore(s, 1000000)
+            print(
+                f"{s.name:50} {e.states:8} states {e.moves:9} moves {e.ends:6} ends {e.seconds:6.1f} s",
+                flush=True,
+            )
             total += e.states
         except Violation as v:
             print(v, flush=True)

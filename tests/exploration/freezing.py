@@ -115,7 +115,10 @@ def frozen_generator(
     inner: Any = generator
     while inner is not None:
         frame = inner.gi_frame
-        known = tuple([(name, frozen(value, owners)) for name, value in frame.f_locals.items()])
+        # Sorted, for locals come in the order in which somebody first looked at them.
+        known = tuple(
+            [(name, frozen(value, owners)) for name, value in sorted(frame.f_locals.items())]
+        )
         frames.append((frame.f_code.co_name, frame.f_lasti, known))
         inner = inner.gi_yieldfrom
     return tuple(frames)

@@ -121,9 +121,7 @@ class Players:
     def __init__(self, processes: int, *, shared: bool) -> None:
         self.clock = Clock()
         self._owner = ""
-        settings = Settings(
-            clock=self.clock, new_owner=lambda: self._owner, jitter=lambda: _HALF
-        )
+        settings = Settings(clock=self.clock, new_owner=lambda: self._owner, jitter=lambda: _HALF)
         same: dict[HeldToken, HeldToken] = {}
         self._accounts: list[Account] = []
         self._flows: list[CoboFlow] = []

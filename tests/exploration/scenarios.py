@@ -1,11 +1,11 @@
-"""Where the runs begin, and who calls."""
+"""Where the runs begin, who calls, and what may go wrong."""
 
 from __future__ import annotations
 
 from httpx_cobo_auth.effects import Answer
 from httpx_cobo_auth.flow import CoboFlow
 from tests.exploration.players import Actor
-from tests.exploration.world import LIFETIME_S, Scenario, request
+from tests.exploration.world import Scenario, request
 
 __all__ = ["SCENARIOS"]
 
@@ -14,39 +14,85 @@ STALE_S = 600.0
 EXPIRED_S = 20.0
 ALMOST_EXPIRED_S = 32.0
 JUMP_S = 5.0
+UNAUTHORIZED = Answer(401)
 
-read = request()
-write = request(write=True)
-other_write = request(write=True, process=1)
-other_read = request(process=1)
-renewal = Actor("renew()", CoboFlow.renew)
-token = Actor("token()", CoboFlow.token)
-forgetting = Actor("forget()", CoboFlow.forget)
-refused_write = request(write=True, good=(200, 500))
-bad_read = request("bad", bad=True, good=(500,))
-bad_write = request("bad", write=True, bad=True, good=(500,))
-without = ("TokenRefusedError",)
+READ = request()
+WRITE = request(write=True)
+TOKEN = Actor("token()", CoboFlow.token)
+RENEW = Actor("renew()", CoboFlow.renew)
+FORGET = Actor("forget()", CoboFlow.forget)
+BAD_READ = request("bad read", bad=True, good=(500,))
+BAD_WRITE = request("bad write", write=True, bad=True, good=(500,))
+PERHAPS_REFUSED = request(write=True, good=(200, 500))
+READ_401 = request(good=(401,))
+WRITE_401 = request(write=True, good=(401,))
+READ_1 = request(process=1)
+WRITE_1 = request(write=True, process=1)
+
+_NO_TOKEN = ("TokenRefusedError",)
+UNINSTALLED = (
+    request(good=_NO_TOKEN),
+    request(write=True, good=_NO_TOKEN),
+    Actor("token()", CoboFlow.token, good=frozenset(_NO_TOKEN)),
+)
 
 SCENARIOS = (
-    Scenario("STALE: read, write, write", (read, write, write), STALE_S),
-    Scenario("EXPIRED: read, write, read", (read, write, read), EXPIRED_S),
-    Scenario("EXPIRED: token(), write, write", (token, write, write), EXPIRED_S),
-    Scenario("MISSING: read, read, write", (read, read, write), None),
-    Scenario("MISSING, but stored: read, write, write", (read, write, write), FRESH_S, stored=True, exchanges=0),
-    Scenario("noted by somebody gone: read, write, write", (read, write, write), FRESH_S, noted=True),
-    Scenario("refresh token refused: read, write, read", (read, write, read), STALE_S, grants=False),
-    Scenario("revoked, 500: read, read, write", (read, read, refused_write), FRESH_S, revoked=True),
-    Scenario("revoked, 401: read, read, write", (read, read, write), FRESH_S, revoked=True, refusal=Answer(401)),
-    Scenario("revoked meanwhile, 401: read, write, write", (read, write, write), FRESH_S, refusal=Answer(401), revocations=1),
-    Scenario("revoked meanwhile, 500: read, write, write", (read, write, write), FRESH_S, revocations=1),
-    Scenario("always 401: read, read, write", (request(good=(401,)), request(good=(401,)), request(write=True, good=(401,))), FRESH_S, refusal=Answer(401), accepts=False, exchanges=3),
-    Scenario("bad endpoint: bad read, write, read", (bad_read, write, read), FRESH_S),
-    Scenario("bad endpoint: bad write, write, read", (bad_write, write, read), FRESH_S),
-    Scenario("renew(): write, write", (renewal, write, write), FRESH_S),
-    Scenario("renew(): renew(), write", (renewal, renewal, write), FRESH_S, exchanges=2),
-    Scenario("forget(): write, read", (forgetting, write, read), FRESH_S),
-    Scenario("uninstalled: read, write, token()", (request(good=without), request(write=True, good=without), Actor("token()", CoboFlow.token, good=frozenset(without))), None, refuses=True),
-    Scenario("expires meanwhile: read, write, write", (read, write, write), ALMOST_EXPIRED_S, jump=JUMP_S),
-    Scenario("two processes, STALE: write, write; read", (write, other_write, other_read), STALE_S, shared=True),
+    # Three callers, each of whom may be cancelled or fail once, all in the same run.
+    Scenario("STALE", (READ, WRITE, WRITE), STALE_S),
+    Scenario("EXPIRED", (READ, WRITE, READ), EXPIRED_S),
+    Scenario("EXPIRED, token()", (TOKEN, WRITE, WRITE), EXPIRED_S),
+    Scenario("MISSING", (READ, READ, WRITE), None),
+    Scenario("stored", (READ, WRITE, WRITE), FRESH_S, stored=True, exchanges=0),
+    Scenario("revoked, 500", (READ, READ, PERHAPS_REFUSED), FRESH_S, revoked=True),
+    Scenario("revoked meanwhile, 500", (READ, WRITE, WRITE), FRESH_S, revocations=1),
+    Scenario("bad read", (BAD_READ, WRITE, READ), FRESH_S),
+    Scenario("bad write", (BAD_WRITE, WRITE, READ), FRESH_S),
+    Scenario("renew()", (RENEW, WRITE, WRITE), FRESH_S),
+    Scenario("renew() twice", (RENEW, RENEW, WRITE), FRESH_S, exchanges=2),
+    Scenario("forget()", (FORGET, WRITE, READ), FRESH_S),
+    Scenario("uninstalled", UNINSTALLED, None, refuses=True),
+    # The same, but only one or two of the three, whichever it is, in the same run.
+    Scenario(
+        "revoked, 401", (READ, READ, WRITE), FRESH_S, revoked=True, refusal=UNAUTHORIZED, mishaps=2
+    ),
+    Scenario(
+        "revoked meanwhile, 401",
+        (READ, WRITE, WRITE),
+        FRESH_S,
+        refusal=UNAUTHORIZED,
+        revocations=1,
+        mishaps=1,
+    ),
+    Scenario("noted by somebody gone", (READ, WRITE, WRITE), FRESH_S, noted=True, mishaps=1),
+    Scenario("refresh token refused", (READ, WRITE, READ), STALE_S, grants=False, mishaps=1),
+    Scenario("expires meanwhile", (READ, WRITE, WRITE), ALMOST_EXPIRED_S, jump=JUMP_S, mishaps=1),
+    Scenario(
+        "always 401",
+        (READ_401, WRITE_401),
+        FRESH_S,
+        refusal=UNAUTHORIZED,
+        accepts=False,
+        exchanges=3,
+    ),
+    # Waiting times out; somebody is so slow that the seat or the store's lock is taken over.
+    Scenario("STALE, waits end", (READ, WRITE, WRITE), STALE_S, waits=2, mishaps=1),
+    Scenario("EXPIRED, waits end", (READ, WRITE, READ), EXPIRED_S, waits=2, mishaps=1),
+    Scenario("renew(), waits end", (RENEW, WRITE, WRITE), FRESH_S, waits=2, mishaps=1),
+    Scenario("STALE, seat taken over", (READ, WRITE, WRITE), STALE_S, overdue=1, mishaps=1),
+    Scenario("EXPIRED, seat taken over", (READ, WRITE, READ), EXPIRED_S, overdue=1, mishaps=1),
+    # Two processes at one store.
+    Scenario("two processes, STALE", (WRITE, WRITE_1, READ_1), STALE_S, shared=True, mishaps=1),
+    Scenario("two processes, EXPIRED", (READ, WRITE, WRITE_1), EXPIRED_S, shared=True, mishaps=1),
+    Scenario(
+        "two processes, lock lapses", (WRITE, READ_1), EXPIRED_S, shared=True, lapses=1, mishaps=1
+    ),
+    Scenario(
+        "two processes, revoked",
+        (READ, READ_1, WRITE_1),
+        FRESH_S,
+        shared=True,
+        revoked=True,
+        refusal=UNAUTHORIZED,
+        mishaps=0,
+    ),
 )
-_ = LIFETIME_S

@@ -106,7 +106,7 @@ class Doubt(enum.IntEnum):
     EXCUSED = 2
     """And that renewal came to nothing as well: the old token is all there is."""
     OVERTAKEN = 3
-    """The renewer's seat was taken over from somebody who still goes on."""
+    """Seat or lock lapsed for somebody who still goes on."""
 
 
 class Process(NamedTuple):

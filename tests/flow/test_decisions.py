@@ -338,6 +338,20 @@ def test_dead_tokens_that_somebody_else_saves_end_in_an_error() -> None:
     assert next(generations) < 12
 
 
+def test_a_token_that_another_thread_brings_meanwhile_is_looked_at_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Between two readings of the account, neither of which takes a lock."""
+    desk = Desk()
+
+    def nothing_is_needed(*_: object, **__: object) -> None:
+        monkeypatch.undo()
+        desk.having("a")
+
+    monkeypatch.setattr(desk.flow, "_need", nothing_is_needed)
+    play(desk.flow.request(read()), (Sending("a"), FINE))
+
+
 # ---------------------------------------------------------------------- 401 that can be cured
 @pytest.mark.parametrize("answer", [REFUSED, Answer(401), Answer(401, None, 3.0)])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])

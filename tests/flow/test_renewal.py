@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from httpx_cobo_auth.bookkeeping import note_vain
 from httpx_cobo_auth.effects import (
     Answer,
     BeginWrite,
@@ -1105,3 +1106,11 @@ def test_forget_that_cannot_empty_the_store_forgets_nothing() -> None:
 def test_an_account_adopts_no_record_without_a_token() -> None:
     with pytest.raises(ValueError, match="no token"):
         Desk().account.adopt(Record(1))
+
+
+def test_what_is_known_to_be_in_vain_is_not_told_again() -> None:
+    desk = Desk()
+    desk.having("a")
+    assert desk.account.vain("GET /v2/wallets")
+    play(note_vain(desk.account, "GET /v2/other"))
+    assert desk.account.spacing.vain_cause == "GET /v2/wallets"

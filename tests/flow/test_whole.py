@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from httpx_cobo_auth import CoboOAuth
+from httpx_cobo_auth.errors import RedirectedError
 from tests.flow.rig import Rig, is_clean
 
 if TYPE_CHECKING:
@@ -216,3 +217,26 @@ def test_what_a_flow_left_when_its_transport_broke_is_found_by_the_next(
         rig.send("POST", "/echo")
     assert rig.send("POST", "/echo").status_code == 200
     assert rig.simulator.counters.exchanges == 1
+
+
+def test_a_token_that_a_redirect_took_elsewhere_is_renewed_before_it_is_used_again() -> None:
+    """A hand-made client that follows redirects notices it afterwards."""
+    rig = Rig(plain=True)
+    rig.send()
+    exposed = rig.bearers()[-1]
+    rig.client.follow_redirects = True
+    rig.simulator.inject("api", "redirect", url="https://cobo.test:8443/v2/echo")
+    with pytest.raises(RedirectedError, match="exposed"):
+        rig.send()
+    assert rig.send().status_code == 200
+    assert rig.bearers()[-1] != exposed
+    assert rig.simulator.counters.exchanges == 2
+
+
+def test_a_forked_child_knows_no_token() -> None:
+    """What a fork calls in the child: a refresh token works only once."""
+    rig = Rig()
+    rig.send()
+    rig.auth._session.shared._forget()
+    assert rig.auth._session.account.held is None
+    assert rig.auth._session.account.next_generation == 1

@@ -12,12 +12,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import keyring
-import keyring.core
 import pytest
 import redis
+from keyring.backends import SecretService
 
 from httpx_cobo_auth.records import Record, StoreKey
 from httpx_cobo_auth.tokens import Token
@@ -176,10 +176,10 @@ def start_redis(shared_redis: RedisServer, tmp_path: Path) -> Iterator[Callable[
     del shared_redis  # Without it there is none at all.
     servers: list[RedisServer] = []
 
-    def start(**options: Any) -> RedisServer:
+    def start(**options: object) -> RedisServer:
         folder = tmp_path / f"redis-{len(servers)}"
         folder.mkdir()
-        servers.append(RedisServer(folder, **options))
+        servers.append(RedisServer(folder, **cast("Any", options)))
         return servers[-1]
 
     yield start
@@ -238,9 +238,7 @@ def secret_service(
     for name, value in secret_service_bus.items():
         monkeypatch.setenv(name, value)
     before = keyring.get_keyring()
-    keyring.core.init_backend()
-    backend = keyring.get_keyring()
-    assert type(backend).__module__ == "keyring.backends.SecretService", backend
+    keyring.set_keyring(cast("Any", SecretService).Keyring())
     yield
     keyring.set_keyring(before)
 
@@ -268,7 +266,10 @@ class Fleet:
             **task,
         }
         process = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name(f"{program}.py"), json.dumps(whole)],
+            [sys.executable, "-m", f"tests.stores.{program}", json.dumps(whole)],
+            cwd=Path(__file__).parents[2],
+            # At full speed: what they run is covered by other tests.
+            env={n: v for n, v in os.environ.items() if not n.startswith("COVERAGE_PROCESS")},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -313,11 +314,11 @@ def make_fleet() -> Iterator[Callable[..., Fleet]]:
     """Make fleets, each with a simulator of its own, in real time."""
     with contextlib.ExitStack() as stack:
 
-        def make(**settings: Any) -> Fleet:
+        def make(**settings: object) -> Fleet:
             from httpx_cobo_auth.testing import CoboSimulator  # noqa: PLC0415
 
             # Processes that sign in the same millisecond send the same nonce.
-            simulator = CoboSimulator(check_nonce=False, **settings)
+            simulator = CoboSimulator(check_nonce=False, **cast("Any", settings))
             stack.enter_context(simulator.serve())
             fleet = Fleet(simulator)
             stack.callback(fleet.end)

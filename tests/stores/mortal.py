@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import filelock
 import httpx
-from worker import Worker
+
+from tests.stores.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -96,10 +96,10 @@ class WatchedTransport(httpx.AsyncBaseTransport):
             await anyio.lowlevel.checkpoint()
 
 
-@pytest.mark.parametrize("own_client", [True, False], ids=["own client", "auth="])
+@pytest.mark.parametrize("way", ["own client", "auth="])
 @pytest.mark.parametrize("state", ["MISSING", "STALE", "EXPIRED"])
 async def test_no_lock_stays_held_and_no_token_is_sent_twice(
-    simulator: CoboSimulator, clock: ManualClock, tmp_path: Path, state: str, own_client: bool
+    simulator: CoboSimulator, clock: ManualClock, tmp_path: Path, state: str, way: str
 ) -> None:
     """Cancelled at each step in turn; the next request gets through at once each time."""
     watch = Cancelling()
@@ -121,7 +121,7 @@ async def test_no_lock_stays_held_and_no_token_is_sent_twice(
         transport = WatchedTransport(simulator, watch)
         client = (
             auth.async_client(transport=transport)
-            if own_client
+            if way == "own client"
             else httpx.AsyncClient(transport=transport, auth=auth)
         )
         url = f"{simulator.environment.base_url}/wallets"

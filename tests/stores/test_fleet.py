@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tests.stores.conftest import Fleet, RedisServer
 
-LIFETIME_S = 6
+LIFETIME_S = 5
 LONG = float(os.environ.get("COBO_LONG_TESTS_S", "0"))
 """For how long processes are killed at random; 0 for a few seconds."""
 WAYS = ["asyncio", "trio", "threads", "asyncio", "trio", "threads", "asyncio", "threads"]
@@ -69,7 +69,7 @@ def test_writes_of_four_processes_never_bounce(
     make_fleet: Callable[..., Fleet], tmp_path: Path
 ) -> None:
     """They write without a pause through renewals that kill the old token at once."""
-    lifetime_s = 5
+    lifetime_s = 4
     fleet = make_fleet(token_lifetime=lifetime_s)
     for way in ("asyncio", "trio", "threads", "asyncio"):
         fleet.start(
@@ -78,14 +78,14 @@ def test_writes_of_four_processes_never_bounce(
             method="POST",
             tasks=3,
             pause=0,
-            seconds=lifetime_s * 1.75,
+            seconds=lifetime_s * 1.9,
         )
     fleet.go()
     reports = fleet.reports()
     for report in reports:
         assert set(report["outcomes"]) <= {"200", "201"}, report
     counters = fleet.simulator.counters
-    assert counters.issued >= 3
+    assert counters.issued >= 2
     assert counters.bounced_writes == counters.rejected == 0
     assert counters.executed_writes == sum(sum(r["outcomes"].values()) for r in reports)
     assert counters.executed_writes > 100

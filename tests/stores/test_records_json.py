@@ -114,7 +114,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-@settings(max_examples=1000, derandomize=True, deadline=None)
+@settings(max_examples=500, derandomize=True, deadline=None)
 def test_other_json_is_noticed(value: object) -> None:
     assert isinstance(read(json.dumps(value).encode()), str)
 
@@ -131,7 +131,7 @@ PLACES = ["key", "generation", "token", "note", "spacing"] + [
 
 
 @given(st.sampled_from(PLACES), JSON)
-@settings(max_examples=1500, derandomize=True, deadline=None)
+@settings(max_examples=800, derandomize=True, deadline=None)
 def test_a_wrong_schema_is_noticed_although_the_digest_fits(place: str, value: object) -> None:
     """What is read back would have been written the same: nothing is read into another type."""
     *above, name = place.split(".")

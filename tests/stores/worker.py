@@ -44,8 +44,8 @@ class Worker:
         self.store = STORES[kind](*arguments, **task.get("options", {}))
         self.environment = Environment("simulator", task["base_url"], task["response_key"])
         self.outcomes: collections.Counter[str] = collections.Counter()
-        self.statuses: list[list[float]] = []
         self.slowest = 0.0
+        self.until = 0.0
 
     def auth(self) -> CoboOAuth:
         """Make the auth anew, as for every request."""
@@ -90,7 +90,7 @@ class Worker:
         return {"outcomes": dict(self.outcomes), "slowest": self.slowest}
 
     def go(self) -> None:
-        with httpx.Client(timeout=30, verify=False) as client:
+        with httpx.Client(timeout=30) as client:
             while not self.over:
                 begun = time.monotonic()
                 try:
@@ -102,7 +102,7 @@ class Worker:
 
     async def agather(self) -> None:
         async with (
-            httpx.AsyncClient(timeout=30, verify=False) as client,
+            httpx.AsyncClient(timeout=30) as client,
             anyio.create_task_group() as tasks,
         ):
             for _ in range(self.task["tasks"]):

@@ -1,0 +1,123 @@
+"""Answers that nobody has read hold the connections that the exchange needs (hazard 41)."""
+
+from __future__ import annotations
+
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import httpx
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from httpx_cobo_auth.testing import CoboSimulator
+    from tests.traps.conftest import MakesAsyncClient, MakesAuth, MakesClient
+
+CALLERS = 20
+
+
+@pytest.fixture(params=[1, 5])
+def small(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Options for a client with fewer connections than callers."""
+    return {"limits": httpx.Limits(max_connections=request.param), "timeout": 20}
+
+
+@pytest.fixture(params=[401, 500])
+def revoking(request: pytest.FixtureRequest, running: CoboSimulator) -> Iterator[CoboSimulator]:
+    """A server that refuses a token before its time, in either way."""
+    running.expired_status = request.param
+    with running.serve():
+        yield running
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+class TestBurst:
+    """The token is revoked; all callers are refused at once, and all of them want an exchange."""
+
+    @pytest.mark.anyio
+    async def test_of_tasks(
+        self,
+        *,
+        streamed: bool,
+        small: dict[str, Any],
+        revoking: CoboSimulator,
+        make_auth: MakesAuth,
+        make_async_client: MakesAsyncClient,
+    ) -> None:
+        """Nobody fails, one exchange."""
+        statuses: list[int] = []
+        async with make_async_client(make_auth(revoking), **small) as client:
+
+            async def ask() -> None:
+                if streamed:
+                    async with client.stream("GET", "/wallets") as response:
+                        await response.aread()
+                else:
+                    response = await client.get("/wallets")
+                statuses.append(response.status_code)
+
+            await ask()
+            revoking.revoke_tokens()
+            async with anyio.create_task_group() as group:
+                for _ in range(CALLERS):
+                    group.start_soon(ask)
+        assert statuses == [200] * (CALLERS + 1)
+        assert revoking.counters.exchanges == 2
+
+    def test_of_threads(
+        self,
+        *,
+        streamed: bool,
+        small: dict[str, Any],
+        revoking: CoboSimulator,
+        make_auth: MakesAuth,
+        make_client: MakesClient,
+    ) -> None:
+        """The same for threads."""
+        with make_client(make_auth(revoking), **small) as client:
+
+            def ask(_: int) -> int:
+                with contextlib.ExitStack() as stack:
+                    if streamed:
+                        response = stack.enter_context(client.stream("GET", "/wallets"))
+                        response.read()
+                    else:
+                        response = client.get("/wallets")
+                    return response.status_code
+
+            ask(0)
+            revoking.revoke_tokens()
+            with ThreadPoolExecutor(CALLERS) as pool:
+                statuses = list(pool.map(ask, range(CALLERS)))
+        assert statuses == [200] * CALLERS
+        assert revoking.counters.exchanges == 2
+
+
+class TestLong:
+    def test_a_refusal_too_long_to_be_read_is_the_caller_s(
+        self, running: CoboSimulator, make_auth: MakesAuth, make_client: MakesClient
+    ) -> None:
+        """What was read of it, and the rest, arrive; it says nothing that could be judged."""
+        with running.serve(), make_client(make_auth(running)) as client:
+            running.inject("api", "huge", status=500, method="POST")
+            response = client.post("/echo")
+            assert response.status_code == 500
+            assert len(response.content) > 16 * 1024 * 1024
+            client.post("/echo").raise_for_status()
+        assert running.counters.exchanges == 1
+
+    @pytest.mark.anyio
+    async def test_for_tasks(
+        self, running: CoboSimulator, make_auth: MakesAuth, make_async_client: MakesAsyncClient
+    ) -> None:
+        """The same for tasks."""
+        with running.serve():
+            async with make_async_client(make_auth(running)) as client:
+                running.inject("api", "huge", status=500, method="POST")
+                async with client.stream("POST", "/echo") as response:
+                    assert len(await response.aread()) > 16 * 1024 * 1024
+                (await client.post("/echo")).raise_for_status()
+        assert running.counters.exchanges == 1
