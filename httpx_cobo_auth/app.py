@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -12,17 +13,18 @@ from httpx_cobo_auth.records import StoreKey
 from httpx_cobo_auth.session import Session
 from httpx_cobo_auth.settings import Settings, Timeouts
 from httpx_cobo_auth.signing import nonces_of, signer_from
+from httpx_cobo_auth.stores.base import TokenStore
 from httpx_cobo_auth.stores.memory import MemoryStore
 from httpx_cobo_auth.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from httpx_cobo_auth.clock import Clock
     from httpx_cobo_auth.environment import Environment
     from httpx_cobo_auth.events import Event
     from httpx_cobo_auth.signing import Signer
-    from httpx_cobo_auth.stores.base import AsyncTokenStore, TokenStore
+    from httpx_cobo_auth.stores.base import AsyncTokenStore
 
 __all__ = ["App", "Options", "app_from_env"]
 
@@ -61,6 +63,12 @@ class App:
             signer = signer_from(app_secret)
         finally:
             del app_secret  # A traceback with locals must not show it.
+        unknown = ", ".join(repr(name) for name in options if name not in _OPTIONS)
+        if unknown:
+            del options  # One of them may be a misspelt secret.
+            message = f"unexpected keyword argument: {unknown}"
+            raise TypeError(message)
+        _check(options)
         self.client_id = _name("client_id", client_id)
         self.environment = environment_named(environment)
         store = options.get("store")
@@ -86,6 +94,39 @@ class App:
             verify_responses=self._verify_responses,
             on_event=self._on_event,
         )
+
+
+def _check(options: Mapping[str, object]) -> None:
+    for name, value in options.items():
+        fits, what = _OPTIONS[name]
+        if value is not None and not fits(value):
+            message = f"{name} must be {what}, not {type(value).__name__}"
+            raise ConfigurationError(message)
+
+
+def _is_bool(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_clock(value: object) -> bool:
+    return all(callable(getattr(value, name, None)) for name in ("time", "monotonic"))
+
+
+def _is_store(value: object) -> bool:
+    return isinstance(value, TokenStore) and not isinstance(value, type)
+
+
+_OPTIONS: dict[str, tuple[Callable[[object], bool], str]] = {
+    "store": (_is_store, "a TokenStore or an AsyncTokenStore"),
+    "replay_writes": (_is_bool, "True or False"),
+    "verify_responses": (_is_bool, "True or False"),
+    "on_event": (
+        lambda value: callable(value) and not inspect.iscoroutinefunction(value),
+        "a function that need not be awaited",
+    ),
+    "timeouts": (lambda value: isinstance(value, Timeouts), "a Timeouts"),
+    "clock": (_is_clock, "a Clock"),
+}
 
 
 def app_from_env() -> dict[str, Any]:

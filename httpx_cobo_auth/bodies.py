@@ -139,7 +139,10 @@ def _unread(
         yield from chunks
         yield from rest
 
-    members = {"__iter__": both, "close": lambda _self: stream.close()}
+    def close(_self: object) -> None:
+        stream.close()
+
+    members = {"__iter__": both, "close": close}
     return _stream_of(family_of(response).SyncByteStream, members, stream)
 
 
@@ -157,11 +160,16 @@ def _aunread(
         async for chunk in rest:
             yield chunk
 
-    members = {"__aiter__": both, "aclose": lambda _self: stream.aclose()}
+    async def aclose(_self: object) -> None:
+        await stream.aclose()
+
+    members = {"__aiter__": both, "aclose": aclose}
     return _stream_of(family_of(response).AsyncByteStream, members, stream)
 
 
 def _stream_of(base: type, members: dict[str, Any], stream: object) -> Any:  # noqa: ANN401
+    def elapsed(_self: object) -> object:
+        return getattr(stream, "elapsed", None)
+
     # httpx2 reads the time elapsed off the stream.
-    members["elapsed"] = property(lambda _self: getattr(stream, "elapsed", None))
-    return type("Unread", (base,), members)()
+    return type("Unread", (base,), {**members, "elapsed": property(elapsed)})()

@@ -147,7 +147,7 @@ class OAuth(FlowAuth[_Request, _Response], Generic[_Request, _Response, _Client,
                 **options,
             )
         finally:
-            del app_secret  # A traceback with locals must not show it.
+            del app_secret, options  # A traceback with locals must not show it.
         self._app = app
         self._session = app.session(org_id)
 

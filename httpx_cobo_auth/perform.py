@@ -78,7 +78,7 @@ class Performer:
 
     """
 
-    __slots__ = ("_driver", "_exchanges", "_held", "_member", "_request", "_session")
+    __slots__ = ("_base", "_driver", "_exchanges", "_held", "_member", "_request", "_session")
 
     def __init__(
         self, session: Session, request: httpx.Request | None, member: object, driver: _Drives
@@ -89,6 +89,7 @@ class Performer:
         self._member = member
         self._driver = driver
         self._held: Holdings | None = None
+        self._base: float | None = None  # of the nonces, when the last request was signed
         self._exchanges: tuple[httpx.Response, ...] = ()
 
     def check(self) -> httpx.Request | None:
@@ -151,7 +152,7 @@ class Performer:
             case Outlives():
                 return holdings.remaining() >= effect.seconds
             case CorrectClock():
-                return self._session.wire.nonces.correct_by(effect.seconds_off)
+                return self._session.wire.nonces.correct_by(effect.seconds_off, self._base)
             case Sleep():
                 return (yield Pause(effect.seconds))
             case Emit():
@@ -163,7 +164,9 @@ class Performer:
         session, request = self._session, self._request
         assert request is not None  # noqa: S101 - a flow that sends was given a request
         held, holdings = effect.held, self._held
-        session.wire.sign(request, held.token if held is not None else None)
+        wire = session.wire
+        self._base = wire.nonces.base
+        wire.sign(request, held.token if held is not None else None)
         response: httpx.Response
         if holdings is None or holdings.write is None:
             response = yield request
@@ -187,10 +190,11 @@ class Performer:
             body = yield ReadAnswer(response)
         if body is None:
             return Answer(status)
-        return Answer(status, error_code_of(body), session.wire.seconds_off(response, body))
+        return Answer(status, error_code_of(body), wire.seconds_off(response, body, self._base))
 
     def _exchange(self, effect: Exchange) -> Steps[ExchangeAnswer | ExchangeFault]:
         session, timeout = self._session, effect.timeout
+        self._base = session.wire.nonces.base
         request = session.wire.exchange_request(
             self._family.Request, session.account.key, effect.spend, timeout
         )
@@ -210,7 +214,7 @@ class Performer:
             return ExchangeFault(error.with_traceback(None), unsent=False)
         except Exception as error:  # noqa: BLE001
             return self._fault(error)
-        return session.wire.exchange_answer(response, body)
+        return session.wire.exchange_answer(response, body, self._base)
 
     @property
     def _family(self) -> Any:  # noqa: ANN401 - a module, httpx or httpx2

@@ -40,7 +40,7 @@ class Portal(Generic[_Auth]):
                 **options,
             )
         finally:
-            del app_secret  # A traceback with locals must not show it.
+            del app_secret, options  # A traceback with locals must not show it.
         self._orgs: dict[str, _Auth] = {}
 
     @classmethod

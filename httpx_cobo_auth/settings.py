@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import random
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from httpx_cobo_auth.clock import SystemClock
+from httpx_cobo_auth.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["Settings", "Timeouts"]
 
 
+_EXCHANGES = frozenset({"exchange", "early_exchange", "request"})
+
+
 def _new_owner() -> str:
     return uuid.uuid4().hex
 
@@ -24,6 +29,9 @@ def _new_owner() -> str:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
     """How long things may take; all in seconds. The defaults suit the real service.
+
+    Raises:
+        ConfigurationError: one is negative or endless, or no number.
 
     Attributes:
         exchange: bounds a whole renewal at the token endpoint, retries included.
@@ -43,6 +51,11 @@ class Timeouts:
     lock: float = 45.0
     grace: float = 1.0
 
+    def __post_init__(self) -> None:
+        """Check that all of them are times."""
+        for limit in fields(self):
+            _check(limit.name, getattr(self, limit.name))
+
     @property
     def seat(self) -> float:
         """After this the next waiter takes the seat of a renewer that gives no sign of life."""
@@ -60,6 +73,13 @@ class Timeouts:
         Long enough for any exchange to end before, however short its own limit is.
         """
         return self.drain + self.grace + 2 * max(self.exchange, self.early_exchange) + 5.0
+
+
+def _check(name: str, value: object) -> None:
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    if not fits or (value == 0 and name in _EXCHANGES):
+        message = f"{name} must be a finite number of seconds, and an exchange takes some"
+        raise ConfigurationError(message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,15 +145,25 @@ class NonceSource:
             self._last = nonce = now if now > self._last else self._last + 1
         return nonce
 
-    def seconds_behind(self, server_time: float) -> float:
-        """Tell by how many seconds the nonces lag behind the server's time."""
-        return server_time - (self._base + self._clock.monotonic())
+    @property
+    def base(self) -> float:
+        """What is added to the monotonic clock; another after each correction."""
+        return self._base
 
-    def correct_by(self, seconds: float) -> None:
-        """Count on from a time that many seconds ahead of ours."""
+    def seconds_behind(self, server_time: float, base: float | None = None) -> float:
+        """Tell by how many seconds the nonces lag, or lagged with that base, behind the server."""
+        return server_time - ((self._base if base is None else base) + self._clock.monotonic())
+
+    def correct_by(self, seconds: float, base: float | None = None) -> None:
+        """Count on from a time that many seconds ahead of ours.
+
+        With ``base``, only if it has not been corrected since: of many requests that were
+        refused for the same clock, one corrects it.
+        """
         with self._mutex:
-            self._base += seconds
-            self._last = 0
+            if base is None or base == self._base:
+                self._base += seconds
+                self._last = 0
 
 
 _sources: dict[tuple[str, Hashable, int], NonceSource] = {}

@@ -114,23 +114,31 @@ class Wire:
         self.sign(request, None)
         return request
 
-    def exchange_answer(self, response: httpx.Response, body: bytes | None) -> ExchangeAnswer:
-        """Give what matters of an answer of the token endpoint."""
+    def exchange_answer(
+        self, response: httpx.Response, body: bytes | None, base: float | None = None
+    ) -> ExchangeAnswer:
+        """Give what matters of an answer of the token endpoint; ``base``: as for seconds_off."""
         server_time = self._server_time(response, body)
         return ExchangeAnswer(
             status=response.status_code,
             body=body,
             server_time=server_time,
-            seconds_off=self._seconds_off(server_time),
+            seconds_off=self._seconds_off(server_time, base),
             retry_after=_retry_after(response.headers.get("Retry-After"), self._clock),
         )
 
-    def seconds_off(self, response: httpx.Response, body: bytes | None) -> float | None:
-        """Tell how far the nonces lag behind the server's verified time, if that is known."""
-        return self._seconds_off(self._server_time(response, body))
+    def seconds_off(
+        self, response: httpx.Response, body: bytes | None, base: float | None = None
+    ) -> float | None:
+        """Tell how far the nonces lag behind the server's verified time, if that is known.
 
-    def _seconds_off(self, server_time: float | None) -> float | None:
-        return self.nonces.seconds_behind(server_time) if server_time else None
+        ``base`` is that of the nonces when the request was signed: by the time of the answer
+        another request's may have corrected them.
+        """
+        return self._seconds_off(self._server_time(response, body), base)
+
+    def _seconds_off(self, server_time: float | None, base: float | None) -> float | None:
+        return self.nonces.seconds_behind(server_time, base) if server_time else None
 
     def _server_time(self, response: httpx.Response, body: bytes | None) -> float | None:
         key = self.environment.response_key

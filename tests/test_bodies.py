@@ -1,7 +1,10 @@
 """Reading answers inside a flow: bounded, and nothing is lost to the caller. On real sockets."""
 
+# ruff: noqa: ANN401 - httpx and httpx2 alike
+
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import logging
@@ -105,10 +108,8 @@ def running() -> Iterator[Canned]:
                 if line.startswith(b"content-length:"):
                     length = int(line.partition(b":")[2])
             self.rfile.read(length)
-            try:
+            with contextlib.suppress(OSError):  # the client has had enough
                 canned.say(self.wfile, canned.token if b"oauth/token" in target else canned.said)
-            except OSError:
-                pass  # the client has had enough
 
         def finish(self) -> None:
             try:
@@ -171,6 +172,11 @@ def answers(body: bytes, status: int = 200) -> dict[str, Said]:
 
 
 WAYS = list(answers(b""))
+
+
+def states(response: httpx.Response) -> tuple[bool, bool]:
+    """Tell whether the answer is closed, and whether its stream is used up."""
+    return response.is_closed, response.is_stream_consumed
 
 
 class Opened:
@@ -243,18 +249,17 @@ class TestAnswers:
     ) -> None:
         """No more than its beginning is read by us; the caller gets that again, and the rest."""
         canned.said = answers(LONG[:size])[way]
-        for use in (
+        ways: list[Callable[[httpx.Response], bytes]] = [
             lambda response: response.read(),
             lambda response: b"".join(response.iter_bytes(1000)),
             lambda response: b"".join(response.iter_raw()),
-        ):
-            reading: Callable[[httpx.Response], bytes] = use
+        ]
+        for reading in ways:
             with Opened(family, canned) as response:
                 assert read_answer(response) is None
-                assert not response.is_closed
-                assert not response.is_stream_consumed
+                assert states(response) == (False, False)
                 assert reading(response) == LONG[:size]
-                assert response.is_closed
+                assert states(response) == (True, True)
                 assert response.elapsed.total_seconds() >= 0
 
     @families
@@ -267,9 +272,9 @@ class TestAnswers:
         canned.said = answers(LONG[:size])[way]
         async with AsyncOpened(family, canned) as response:
             assert await aread_answer(response) is None
-            assert not response.is_closed
+            assert states(response) == (False, False)
             assert await response.aread() == LONG[:size]
-            assert response.is_closed
+            assert states(response) == (True, True)
             assert response.elapsed.total_seconds() >= 0
         async with AsyncOpened(family, canned) as response:
             assert await aread_answer(response) is None

@@ -1,5 +1,7 @@
 """Where to talk to: Cobo's own environments, and what may be one."""
 
+# ruff: noqa: ANN401 - arguments of wrong types are what is tested
+
 from __future__ import annotations
 
 import copy
@@ -65,7 +67,11 @@ def test_an_unknown_name_is_refused(name: Any) -> None:
         ("https://a_b-c.example", ("https", "a_b-c.example", None), "https://a_b-c.example"),
         ("https://xn--b-eha.example", ("https", "xn--b-eha.example", None), None),
         ("https://10.0.0.1", ("https", "10.0.0.1", None), None),
-        ("https://[2001:DB8::1]:8443", ("https", "2001:db8::1", 8443), "https://[2001:db8::1]:8443"),
+        (
+            "https://[2001:DB8::1]:8443",
+            ("https", "2001:db8::1", 8443),
+            "https://[2001:db8::1]:8443",
+        ),
         ("http://localhost", ("http", "localhost", None), None),
         ("http://LOCALHOST:8000", ("http", "localhost", 8000), "http://localhost:8000"),
         ("http://127.0.0.1:80", ("http", "127.0.0.1", None), "http://127.0.0.1"),
@@ -87,7 +93,15 @@ def test_ones_own(base_url: str, origin: tuple[object, ...], spelled: str | None
 @pytest.mark.parametrize(
     "base_url",
     [
-        *("", "/", "api.cobo.com/v2", "//api.cobo.com/v2", "https://", "https:///v2", "https://:443"),
+        *(
+            "",
+            "/",
+            "api.cobo.com/v2",
+            "//api.cobo.com/v2",
+            "https://",
+            "https:///v2",
+            "https://:443",
+        ),
         *("ftp://api.cobo.com", "wss://api.cobo.com", "file:///etc/passwd", "https:api.cobo.com"),
         *("https://api.cobo.com:x/v2", "https://api.cobo.com:99999/v2", "https://[::1/v2"),
         *("https://u@api.cobo.com/v2", "https://u:p@api.cobo.com/v2", "https://@api.cobo.com/v2"),
@@ -139,7 +153,7 @@ def test_environments_are_values() -> None:
     assert environment == same
     assert len({environment, same, DEVELOPMENT}) == 2
     with pytest.raises(dataclasses.FrozenInstanceError):
-        environment.base_url = "https://evil.example"  # type: ignore[misc]
+        environment.base_url = "https://evil.example"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
     for twin in (
         copy.copy(environment),
         copy.deepcopy(environment),

@@ -1,5 +1,7 @@
 """Signing: keys, nonces, and headers that equal the official SDK's bit for bit."""
 
+# ruff: noqa: ANN401 - arguments of wrong types are tested; the SDK is untyped
+
 from __future__ import annotations
 
 import copy
@@ -53,7 +55,7 @@ BASE = "https://api.dev.cobo.com/v2"
 PACKAGE = Path(httpx_cobo_auth.__path__[0])
 
 many = settings(
-    max_examples=1500,
+    max_examples=1000,
     derandomize=True,
     deadline=None,
     database=None,
@@ -77,6 +79,15 @@ def package_locals(error: BaseException) -> str:
                 shown += [f"{name} = {value}" for name, value in (frame.locals or {}).items()]
     assert shown, "no frame of the package"
     return "\n".join(shown)
+
+
+USES: list[Callable[[Any], object]] = [
+    Ed25519Signer,
+    signer_from,
+    lambda bad: CoboAuth(api_secret=bad, environment="dev"),
+    lambda bad: CoboOAuth(client_id="c", app_secret=bad, org_id="o", environment="dev"),
+    lambda bad: PortalApp(client_id="c", app_secret=bad, environment="dev"),
+]
 
 
 class TestKeys:
@@ -113,15 +124,7 @@ class TestKeys:
         ],
     )
     @pytest.mark.parametrize(
-        "use",
-        [
-            Ed25519Signer,
-            signer_from,
-            lambda bad: CoboAuth(api_secret=bad, environment="dev"),
-            lambda bad: CoboOAuth(client_id="c", app_secret=bad, org_id="o", environment="dev"),
-            lambda bad: PortalApp(client_id="c", app_secret=bad, environment="dev"),
-        ],
-        ids=["Ed25519Signer", "signer_from", "CoboAuth", "CoboOAuth", "PortalApp"],
+        "use", USES, ids=["Ed25519Signer", "signer_from", "CoboAuth", "CoboOAuth", "PortalApp"]
     )
     def test_a_bad_secret_is_refused_and_shown_nowhere(
         self, use: Callable[[Any], object], bad: Any
@@ -311,7 +314,7 @@ class TestQuery:
             (b"a;b=c", b"a%3Bb=c"),
             (b"a=%", b"a=%25"),
             (b"a=2&a=1&b=3&a=2", b"a=2&a=1&b=3&a=2"),
-            ("q=%C3%A9%E2%82%AC".encode(), b"q=%C3%A9%E2%82%AC"),
+            (b"q=%C3%A9%E2%82%AC", b"q=%C3%A9%E2%82%AC"),
             (b"a=%00", b"a=%00"),
         ],
     )
@@ -325,15 +328,16 @@ class TestQuery:
     def test_the_canonical_form_says_the_same_or_is_refused(self, query: bytes) -> None:
         """Nothing is lost but blank values, and a second time changes nothing."""
         try:
+            said = parse_qsl(query.decode(), errors="strict")
+        except UnicodeDecodeError:
+            with pytest.raises(UnsignableRequestError) as refused:
+                canonical_query(query)
+            assert refused.value.__suppress_context__
+        else:
             canonical = canonical_query(query)
-        except UnsignableRequestError as error:
-            assert error.__context__ is None or error.__suppress_context__
-            with pytest.raises(UnicodeDecodeError):
-                parse_qsl(query.decode(), errors="strict")
-            return
-        assert parse_qsl(canonical.decode()) == parse_qsl(query.decode())
-        assert canonical_query(canonical) == canonical
-        assert b"|" not in canonical
+            assert parse_qsl(canonical.decode()) == said
+            assert canonical_query(canonical) == canonical
+            assert b"|" not in canonical
 
     @pytest.mark.parametrize("query", [b"a=%FF", b"%C3=1", b"a=%ED%A0%80", b"a=\xc3\xa9"])
     def test_a_query_that_cannot_be_decoded_is_refused(self, query: bytes) -> None:
@@ -486,7 +490,9 @@ parameters = st.dictionaries(
     st.sampled_from(["limit", "before", "after", "chain_ids", "token_ids", "wallet_id"]), values
 )
 bodies = st.dictionaries(
-    odd_text, st.recursive(values | st.none(), lambda inner: st.lists(inner, max_size=3)), min_size=1
+    odd_text,
+    st.recursive(values | st.none(), lambda inner: st.lists(inner, max_size=3)),
+    min_size=1,
 )
 
 
@@ -523,9 +529,9 @@ class TestLikeTheSdk:
 
     @many
     @given(
-        path=st.lists(
-            st.binary(max_size=8).map(lambda raw: quote(raw, safe="!$&'()*+,=:@~"))
-        ).map(lambda parts: "".join(f"/{part}" for part in parts if part not in {".", ".."})),
+        path=st.lists(st.binary(max_size=8).map(lambda raw: quote(raw, safe="!$&'()*+,=:@~"))).map(
+            lambda parts: "".join(f"/{part}" for part in parts if part not in {".", ".."})
+        ),
         query=st.text(
             st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="#"), max_size=30
         )
@@ -602,9 +608,9 @@ class TestLikeTheSdk:
         oauth_api = waas.OAuthApi(sdk.client)
         sdk.nonce = int(ours.headers["Biz-Api-Nonce"])
         arguments: tuple[Any, ...] = (auth.client_id, auth.org_id, "org_implicit")
-        serialize = oauth_api._get_token_serialize  # noqa: SLF001 - up to the socket, no further
+        serialize = oauth_api._get_token_serialize
         if spend:
-            serialize = oauth_api._refresh_token_serialize  # noqa: SLF001
+            serialize = oauth_api._refresh_token_serialize
             form = waas.RefreshTokenRequest(
                 client_id=auth.client_id,
                 grant_type="refresh_token",
@@ -618,9 +624,7 @@ class TestLikeTheSdk:
         assert biz(ours.headers) == biz(headers)
         assert "Authorization" not in ours.headers
 
-    def test_a_query_that_the_sdk_would_falsify_is_refused(
-        self, sdk: Sdk, plain: CoboAuth
-    ) -> None:
+    def test_a_query_that_the_sdk_would_falsify_is_refused(self, sdk: Sdk, plain: CoboAuth) -> None:
         """It sends U+FFFD in place of what it cannot decode; here nothing is sent."""
         target, _ = sdk.send("GET", f"{BASE}/x?a=%FF", None, "1")
         assert target == "/v2/x?a=%EF%BF%BD"

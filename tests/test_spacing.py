@@ -77,7 +77,9 @@ class TestContention:
             assert forced(*range(count)).wait(NOW) == 0.0
             assert forced(*range(count)).contention(NOW) == 0.0
 
-    @pytest.mark.parametrize(("count", "seconds"), [(4, 30), (5, 60), (6, 120), (9, 600), (99, 600)])
+    @pytest.mark.parametrize(
+        ("count", "seconds"), [(4, 30), (5, 60), (6, 120), (9, 600), (99, 600)]
+    )
     def test_more_are_held_off(self, count: int, seconds: float) -> None:
         """Hazard 43: somebody else renews the same token; the more, the longer."""
         spacing = forced(*[0.0] * count)

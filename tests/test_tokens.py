@@ -213,7 +213,7 @@ class TestToken:
     def test_a_token_is_frozen(self) -> None:
         """Hazard 30: who reads one reads all of it."""
         with pytest.raises(dataclasses.FrozenInstanceError):
-            self.token.access_token = "x"  # type: ignore[misc]
+            self.token.access_token = "x"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 
     def test_a_copy_is_the_token_itself(self) -> None:
         """It never changes."""
@@ -249,7 +249,7 @@ def parse(body: bytes, previous: Token | None = None) -> Token | str:
     return parse_token_reply(body, sent_at=START, obtained_at=START + 2, previous=previous)
 
 
-def reply(**changes: Any) -> bytes:
+def reply(**changes: Any) -> bytes:  # noqa: ANN401 - fields of any type
     return json.dumps({**GOOD, **changes}).encode()
 
 
@@ -379,9 +379,7 @@ class TestReplies:
         clock = ManualClock(START)
         clock.step(step)
         clock.advance(2)
-        token = parse_token_reply(
-            reply(), sent_at=START, obtained_at=clock.time(), previous=None
-        )
+        token = parse_token_reply(reply(), sent_at=START, obtained_at=clock.time(), previous=None)
         assert isinstance(token, Token)
         assert token.lifetime == 43199
         held = HeldToken.now(token, 1, clock)
@@ -405,8 +403,10 @@ json_values = st.recursive(
     | st.floats()
     | st.text(max_size=10)
     | st.sampled_from([ACCESS, REFRESH, "Bearer", "bearer", 43199]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(list(GOOD)) | st.text(max_size=5), inner, max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(list(GOOD)) | st.text(max_size=5), inner, max_size=5)
+    ),
     max_leaves=12,
 )
 cuts = st.tuples(st.integers(0, 200), st.integers(0, 200), st.binary(max_size=4))

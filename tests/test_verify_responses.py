@@ -1,5 +1,7 @@
 """Answers are Cobo's, or they are refused before their body reaches the caller."""
 
+# ruff: noqa: ANN401 - options and faults are handed through
+
 from __future__ import annotations
 
 import contextlib
@@ -31,7 +33,9 @@ from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 from httpx_cobo_auth.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
+
+    from httpx_cobo_auth.testing import FaultKind
 
 SECRET = "06f78882576ec0e05b1e51a33548da7e8cf958c190ba96be77b1c671f98a2b5f"
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # loading certificates takes longer than a test
@@ -96,7 +100,7 @@ both_kinds = pytest.mark.parametrize("kind", KINDS, ids=["CoboOAuth", "CoboAuth"
 
 
 @contextlib.contextmanager
-def client_of(simulator: CoboSimulator, auth: CoboAuth | CoboOAuth) -> Iterator[httpx.Client]:
+def client_of(simulator: CoboSimulator, auth: CoboAuth | CoboOAuth) -> Generator[httpx.Client]:
     """Give a client with a token, so that the next answer is one of the API."""
     base_url = simulator.environment.base_url
     with httpx.Client(auth=auth, base_url=base_url, transport=simulator) as client:
@@ -187,8 +191,9 @@ def test_answers_without_a_body(
     """Hazard 39: HEAD and 204 are signed over nothing, and that is verified."""
     with client_of(simulator, kind(simulator)) as client:
         assert client.head("/echo").status_code == 200
-        for fault in ("unsigned", "tamper"):
-            simulator.inject("api", fault)  # type: ignore[arg-type]
+        kinds: list[FaultKind] = ["unsigned", "tamper"]
+        for fault in kinds:
+            simulator.inject("api", fault)
             with pytest.raises(ResponseSignatureError):
                 client.head("/echo")
 
@@ -205,7 +210,9 @@ def test_an_unsigned_refusal_is_mended_as_ever(simulator: CoboSimulator, status:
 
 def test_a_refused_answer_does_not_repeat_a_write(simulator: CoboSimulator) -> None:
     """Hazards 33, 39: it ran, or nobody knows; the error says what is wrong with the answer."""
-    with client_of(simulator, oauth(simulator, verify_responses=True, replay_writes=True)) as client:
+    with client_of(
+        simulator, oauth(simulator, verify_responses=True, replay_writes=True)
+    ) as client:
         simulator.inject("api", "tamper")
         with pytest.raises(ResponseSignatureError, match="HTTP 201"):
             client.post("/transactions/transfer", json={"request_id": "1"})
@@ -240,7 +247,7 @@ def test_over_a_socket(simulator: CoboSimulator) -> None:
                 assert b"".join(streamed.iter_bytes()).startswith(b"{")
 
 
-# ------------------------------------------------------------------------------ when it is not asked
+# ---------------------------------------------------------------------- when it is not asked
 @pytest.mark.parametrize("kind", ["tamper", "unsigned"])
 def test_unasked_answers_are_not_verified(simulator: CoboSimulator, kind: Any) -> None:
     """Hazard 39: it costs streaming, so it is the caller's choice."""
@@ -259,9 +266,7 @@ def test_token_answers_are_always_verified(
     client = (
         auth.client(transport=simulator)
         if safe
-        else httpx.Client(
-            auth=auth, base_url=simulator.environment.base_url, transport=simulator
-        )
+        else httpx.Client(auth=auth, base_url=simulator.environment.base_url, transport=simulator)
     )
     with client:
         with (
@@ -315,13 +320,8 @@ def sdk_refuses(status: int, body: bytes, headers: httpx.Headers) -> bool:
     """Ask the official SDK, with our key in place of Cobo's."""
     waas: Any = importlib.import_module("cobo_waas2")
     key = KEY.verify_key.encode().hex()
-    answer = SimpleNamespace(
-        status=status,
-        reason="",
-        data=body,
-        getheaders=lambda: headers,
-        getheader=lambda name, default=None: headers.get(name, default),
-    )
+    answer = SimpleNamespace(status=status, reason="", data=body)
+    answer.getheaders, answer.getheader = lambda: headers, headers.get
     client = SimpleNamespace(configuration=SimpleNamespace(resp_pubkey=key), deserialize=None)
     try:
         waas.ApiClient.response_deserialize(client, answer, {})
@@ -332,7 +332,9 @@ def sdk_refuses(status: int, body: bytes, headers: httpx.Headers) -> bool:
     return False
 
 
-@pytest.mark.parametrize("status", [200, 201, 204, 299, 302, 307, 400, 401, 403, 404, 429, 500, 502])
+@pytest.mark.parametrize(
+    "status", [200, 201, 204, 299, 302, 307, 400, 401, 403, 404, 429, 500, 502]
+)
 def test_the_sdk_decides_the_same(status: int) -> None:
     """Hazard 39: every status, signed well, badly, in part, not at all."""
     environment = Environment("mine", "https://a.example", KEY.verify_key.encode().hex())

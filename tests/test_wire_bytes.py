@@ -125,7 +125,7 @@ def running() -> Iterator[Recorder]:
     class Connection(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             recorder.connections += 1
-            received = parsed(cast("io.BufferedIOBase", self.rfile))
+            received = parsed(self.rfile)
             if received is not None:
                 recorder.received.append(received)
                 self.wfile.write(recorder.answering(received))

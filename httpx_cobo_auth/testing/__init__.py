@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from httpx_cobo_auth.testing._faults import Fault, FaultDetails, FaultKind, Hold
-from httpx_cobo_auth.testing._records import Counters, LogEntry
-from httpx_cobo_auth.testing._tokens import IssuedToken
+from httpx_cobo_auth.testing._records import Counters, IssuedToken, LogEntry
 from httpx_cobo_auth.testing.clock import ManualClock
 from httpx_cobo_auth.testing.contract import StoreContract
 from httpx_cobo_auth.testing.simulator import CoboSimulator

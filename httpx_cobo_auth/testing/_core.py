@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from httpx_cobo_auth.testing._api import Waas
 from httpx_cobo_auth.testing._faults import Plan
 from httpx_cobo_auth.testing._protocol import Gate, ResponseSigner
-from httpx_cobo_auth.testing._records import Counters, LogEntry
+from httpx_cobo_auth.testing._records import Counters, IssuedToken, LogEntry
 from httpx_cobo_auth.testing._tokens import TokenBook
 from httpx_cobo_auth.testing._wire import Answer, Incoming, Outcome, Refusal
 
@@ -55,6 +55,7 @@ class Core:
             self._count_arrival(incoming)
             org_id: str | None = None
             fault: Fault | None = None
+            issued: IssuedToken | None = None
             try:
                 key = self._admit(incoming)
                 org_id = self._org_of(incoming, key)
@@ -62,13 +63,13 @@ class Core:
                 if fault is not None and not fault.effect:
                     answer = fault.instead(incoming)
                 elif incoming.for_token:
-                    answer = self._serve_token(incoming, key)
+                    answer, issued = self._serve_token(incoming, key)
                 else:
                     answer = self._serve_api(incoming, key, org_id)
             except Refusal as refusal:
                 answer = refusal.answer(for_token=incoming.for_token)
             outcome = self._way_back(incoming, answer, fault)
-            self._note(incoming, outcome, org_id)
+            self._note(incoming, outcome, org_id, fault, issued)
             return outcome
 
     def _count_arrival(self, incoming: Incoming) -> None:
@@ -91,7 +92,7 @@ class Core:
             return self.tokens.org_of(incoming)
         return self.org_of_key.get(key) or self.tokens.bearer(incoming)[0]
 
-    def _serve_token(self, incoming: Incoming, key: str) -> Answer:
+    def _serve_token(self, incoming: Incoming, key: str) -> tuple[Answer, IssuedToken]:
         if key != self.gate.app_key:
             raise Refusal(401, "invalid_client", "an API key gets no Org Access Token")
         return self.tokens.answer(incoming)
@@ -124,7 +125,14 @@ class Core:
         failure = kind if kind in {"drop", "hang"} else None
         return Outcome(answer, failure, pauses)
 
-    def _note(self, incoming: Incoming, outcome: Outcome, org_id: str | None) -> None:
+    def _note(
+        self,
+        incoming: Incoming,
+        outcome: Outcome,
+        org_id: str | None,
+        fault: Fault | None,
+        issued: IssuedToken | None,
+    ) -> None:
         self.log.append(
             LogEntry(
                 incoming.method,
@@ -134,5 +142,7 @@ class Core:
                 outcome.answer.status if outcome.failure is None else None,
                 org_id,
                 self._settings.clock.time(),
+                fault.kind if fault is not None else None,
+                issued,
             )
         )

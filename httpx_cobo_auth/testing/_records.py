@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
-__all__ = ["Counters", "LogEntry"]
+if TYPE_CHECKING:
+    from httpx_cobo_auth.testing._faults import FaultKind
+
+__all__ = ["Counters", "IssuedToken", "LogEntry"]
+
+
+class IssuedToken(NamedTuple):
+    """A pair of tokens, as the endpoint issues it; ``expires_in`` in seconds."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: int
+
+    def __repr__(self) -> str:
+        """Show no secret."""
+        return f"{type(self).__name__}(expires_in={self.expires_in})"
 
 
 @dataclass(slots=True)
@@ -55,6 +71,8 @@ class LogEntry:
         status: of the answer; ``None`` if it was dropped or withheld.
         org_id: the organization that the token, or the exchange, is about, if known.
         at: seconds since the epoch, by the simulator's clock.
+        fault: the kind of the injected fault that it met, if any.
+        issued: the tokens that it made the endpoint issue, whether they arrived or not.
 
     """
 
@@ -65,3 +83,5 @@ class LogEntry:
     status: int | None
     org_id: str | None
     at: float
+    fault: FaultKind | None = None
+    issued: IssuedToken | None = field(default=None, repr=False)

@@ -31,7 +31,8 @@ class Settings:
         rotation_kills: whether issuing a token ends the organization's previous one at once.
         reuse_revokes: whether a spent refresh token, seen again, kills all tokens of its
             organization.
-        check_nonce: whether a nonce must be fresh milliseconds, never used before.
+        check_nonce: whether a nonce must be fresh milliseconds, never used before; with
+            ``"age"`` it must be fresh, and may repeat, as it does between processes.
         max_skew_s: seconds that a nonce may be away from the simulator's clock.
         clock: the simulator's time; by default a running ``ManualClock``.
 
@@ -45,6 +46,6 @@ class Settings:
     expired_status: Literal[500, 401] = 500
     rotation_kills: bool = True
     reuse_revokes: bool = True
-    check_nonce: bool = True
+    check_nonce: bool | Literal["age"] = True
     max_skew_s: float = 60.0
     clock: Clock = field(default_factory=_running_clock)

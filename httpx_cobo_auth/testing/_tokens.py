@@ -6,29 +6,18 @@ import secrets
 from collections import defaultdict
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from httpx_cobo_auth.testing._records import IssuedToken
 from httpx_cobo_auth.testing._wire import Answer, Incoming, Refusal, json_answer, json_object
 
 if TYPE_CHECKING:
     from httpx_cobo_auth.testing._records import Counters
     from httpx_cobo_auth.testing._settings import Settings
 
-__all__ = ["IssuedToken", "TokenBook"]
+__all__ = ["TokenBook"]
 
 _REFRESH_LIFETIME_S = 30 * 24 * 3600
-
-
-class IssuedToken(NamedTuple):
-    """A pair of tokens, as the endpoint issues it; ``expires_in`` in seconds."""
-
-    access_token: str
-    refresh_token: str
-    expires_in: int
-
-    def __repr__(self) -> str:
-        """Show no secret."""
-        return f"{type(self).__name__}(expires_in={self.expires_in})"
 
 
 class _State(Enum):
@@ -59,8 +48,8 @@ class TokenBook:
         self._live_access: defaultdict[str, list[_Grant]] = defaultdict(list)
         self._live_refresh: dict[str, _Grant] = {}
 
-    def answer(self, incoming: Incoming) -> Answer:
-        """Serve one exchange, well signed by the app's key.
+    def answer(self, incoming: Incoming) -> tuple[Answer, IssuedToken]:
+        """Serve one exchange, well signed by the app's key; tell, too, what it issued.
 
         Raises:
             Refusal: with OAuth's error names.
@@ -83,7 +72,7 @@ class TokenBook:
             raise Refusal(400, "invalid_request", f"{field} is missing")
         issued = self._implicit(value) if field == "org_id" else self._rotate(value)
         content = {"token_type": "Bearer", "scope": "", **issued._asdict()}
-        return json_answer(200 if field == "org_id" else 201, content)
+        return json_answer(200 if field == "org_id" else 201, content), issued
 
     def issue(self, org_id: str) -> IssuedToken:
         """Issue a pair; the organization's earlier refresh tokens are spent by it."""

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from typing import Unpack
 
-    from httpx_cobo_auth.testing._records import Counters, LogEntry
-    from httpx_cobo_auth.testing._tokens import IssuedToken
+    from httpx_cobo_auth.testing._records import Counters, IssuedToken, LogEntry
 
 __all__ = ["CoboSimulator"]
 

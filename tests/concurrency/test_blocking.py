@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from httpx_cobo_auth.records import Record, StoreKey, Version
+    from httpx_cobo_auth.stores.base import StoreLock
+    from httpx_cobo_auth.stores.memory import _Lock
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
     from tests.concurrency.conftest import MakesAuth
 
@@ -50,11 +52,11 @@ class SlowStore(MemoryStore):
         self.wait()
         super().save(key, record, expected=expected)
 
-    def try_lock(self, key: StoreKey, *, ttl: float) -> Any:
+    def try_lock(self, key: StoreKey, *, ttl: float) -> _Lock | None:
         self.wait()
         return super().try_lock(key, ttl=ttl)
 
-    def unlock(self, key: StoreKey, lock: Any) -> None:
+    def unlock(self, key: StoreKey, lock: StoreLock) -> None:
         self.wait()
         super().unlock(key, lock)
         self.released.set()
@@ -63,7 +65,7 @@ class SlowStore(MemoryStore):
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for what another thread is about to bring about."""
     with anyio.fail_after(LONGEST_S):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - an anyio.Event belongs to one event loop
             await anyio.sleep(0.001)
 
 

@@ -51,18 +51,23 @@ def one_exchange(simulator: CoboSimulator, requests: int) -> Generator[None]:
     assert counters.spent_refresh_reused == 0
 
 
-def expired(auth: CoboOAuth, simulator: CoboSimulator, clock: ManualClock, **options: Any) -> None:
+def expired(
+    auth: CoboOAuth,
+    simulator: CoboSimulator,
+    clock: ManualClock,
+    **options: Any,  # noqa: ANN401 - httpx's own
+) -> None:
     """Let ``auth`` hold a token that has just expired."""
     with auth.client(**options) as client:
         client.get("/wallets").raise_for_status()
     clock.advance(simulator.token_lifetime)
 
 
-async def aburst(client: httpx.AsyncClient, count: int, **options: Any) -> None:
+async def aburst(client: httpx.AsyncClient, count: int) -> None:
     """Ask so many times at once."""
 
     async def ask() -> None:
-        (await client.get("/wallets", **options)).raise_for_status()
+        (await client.get("/wallets")).raise_for_status()
 
     async with anyio.create_task_group() as group:
         for _ in range(count):
@@ -114,7 +119,7 @@ class TestOneKind:
         assert running.counters.implicits == 1
 
     @pytest.mark.parametrize("own_client", [False, True])
-    def test_threads_just_after_expiry(  # noqa: PLR0913 - fixtures
+    def test_threads_just_after_expiry(
         self,
         *,
         own_client: bool,

@@ -21,10 +21,11 @@ import pytest
 from httpx_cobo_auth import CoboOAuth, FileStore, MemoryStore, Timeouts, TokenStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
     from httpx_cobo_auth.records import StoreKey
+    from httpx_cobo_auth.stores.memory import _Lock
     from httpx_cobo_auth.testing import CoboSimulator, Hold, ManualClock
     from tests.concurrency.conftest import MakesAuth, RunsThreads
 
@@ -42,7 +43,7 @@ class ThreadedStore(MemoryStore):
 class LapsingStore(MemoryStore):
     """Memory whose lock says that it lapses, as that of other hosts has to."""
 
-    def try_lock(self, key: StoreKey, *, ttl: float) -> Any:
+    def try_lock(self, key: StoreKey, *, ttl: float) -> _Lock | None:
         lock = super().try_lock(key, ttl=ttl)
         if lock is not None:
             until = time.monotonic() + ttl
@@ -94,14 +95,22 @@ def until(condition: Callable[[], bool]) -> None:
     raise TimeoutError(message)
 
 
-def sync_client(auth: CoboOAuth, way: str = "auth.client()", **options: Any) -> httpx.Client:
+def sync_client(
+    auth: CoboOAuth,
+    way: str = "auth.client()",
+    **options: Any,  # noqa: ANN401 - httpx\'s own
+) -> httpx.Client:
     """Make a client of either way, which differ in who sends the exchange."""
     if way == "auth=":
         return httpx.Client(base_url=auth.environment.base_url, auth=auth, **options)
     return auth.client(**options)
 
 
-def async_client(auth: CoboOAuth, way: str = "auth.client()", **options: Any) -> httpx.AsyncClient:
+def async_client(
+    auth: CoboOAuth,
+    way: str = "auth.client()",
+    **options: Any,  # noqa: ANN401 - httpx\'s own
+) -> httpx.AsyncClient:
     """The same for an async one."""
     if way == "auth=":
         return httpx.AsyncClient(base_url=auth.environment.base_url, auth=auth, **options)
@@ -122,7 +131,11 @@ def nothing_held(auth: CoboOAuth) -> None:
     lock.release()
 
 
-def all_well(auth: CoboOAuth, simulator: CoboSimulator, **options: Any) -> None:
+def all_well(
+    auth: CoboOAuth,
+    simulator: CoboSimulator,
+    **options: Any,  # noqa: ANN401 - httpx's own
+) -> None:
     """Ten requests succeed, no spent token is sent, and nothing is held."""
     with auth.client(**options) as client:
         for _ in range(AFTERWARDS):
@@ -315,7 +328,7 @@ class TestEveryAwait:
     @pytest.mark.parametrize("store", [MemoryStore, ThreadedStore])
     @pytest.mark.parametrize("method", ["GET", "POST"])
     @pytest.mark.parametrize("trouble", ["expired", "revoked"])
-    async def test_the_others_succeed(  # noqa: PLR0913 - fixtures
+    async def test_the_others_succeed(
         self,
         way: str,
         method: str,
@@ -341,7 +354,7 @@ class TestEveryAwait:
                     finished = await self._cancelled_after(steps, client, method)
                     await _settled(auth)
                 await aall_well(client, auth, running)
-            steps += 1
+            steps += 1 + steps // 10  # a worker thread may take very many
         assert steps > 4
 
     async def _cancelled_after(self, steps: int, client: httpx.AsyncClient, method: str) -> bool:
@@ -371,7 +384,7 @@ async def _settled(auth: CoboOAuth) -> None:
     """Wait until what goes on in worker threads has come to its end, too."""
     store = auth._session.store
     assert isinstance(store, MemoryStore)
-    while store._locks:
+    while store._locks:  # noqa: ASYNC110 - a thread is about to change it
         await anyio.sleep(0.001)
     nothing_held(auth)
 
@@ -379,7 +392,7 @@ async def _settled(auth: CoboOAuth) -> None:
 class TestAbandoned:
     """Nobody resumes the flow any more."""
 
-    def step(self, auth: CoboOAuth) -> Any:
+    def step(self, auth: CoboOAuth) -> Generator[httpx.Request, httpx.Response, None]:
         """Give a flow that has just asked for an exchange."""
         request = httpx.Request("GET", f"{auth.environment.base_url}/wallets")
         flow = auth.sync_auth_flow(request)
@@ -694,18 +707,12 @@ class TestSlow:
 def test_a_handler_of_events_that_asks_again(running: CoboSimulator, make_auth: MakesAuth) -> None:
     """Events are told after everything was given back: a handler may make requests."""
     asked: list[int] = []
-    ask: Callable[[], int] | None = None
 
     def on_event(_event: object) -> None:
-        if ask is not None and not asked:
+        if not asked:
             asked.append(0)
-            asked.append(ask())
+            asked[0] = client.post("/echo").status_code
 
-    auth = make_auth(running, on_event=on_event)
-    with auth.client(transport=running) as client:
-
-        def ask() -> int:
-            return client.post("/echo").status_code
-
+    with make_auth(running, on_event=on_event).client(transport=running) as client:
         client.get("/wallets").raise_for_status()
-    assert asked == [0, 201] or asked == [0, 200]
+    assert asked == [200]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -18,9 +17,11 @@ from httpx_cobo_auth import CoboOAuth, FileStore, MemoryStore
 from httpx_cobo_auth import session as session_module
 from httpx_cobo_auth.custody import Custody
 from httpx_cobo_auth.records import StoreKey
+from httpx_cobo_auth.stores.memory import _Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from httpx_cobo_auth.testing import CoboSimulator
@@ -73,7 +74,7 @@ class TestLocks:
         """A lock that no thread of the child will ever release keeps nobody waiting there."""
         store = MemoryStore()
         auth = make_auth(running, store=store)
-        mutexes: dict[str, contextlib.AbstractContextManager[object]] = {
+        mutexes: dict[str, AbstractContextManager[object]] = {
             "gate": auth._session.gate._mutex,
             "store": store._mutex,
             "nonces": auth._session.wire.nonces._mutex,
@@ -182,7 +183,7 @@ class TestFlows:
         """The copy dies as garbage there; the lock, and what guards it, is the parent's."""
         released: list[int] = []
 
-        class Lock:
+        class Lock(_Lock):
             def remaining(self) -> float:
                 return 60.0
 
@@ -190,9 +191,9 @@ class TestFlows:
                 released.append(os.getpid())
 
         class Store(MemoryStore):
-            def try_lock(self, key: StoreKey, *, ttl: float) -> Any:
-                del key, ttl
-                return Lock()
+            def try_lock(self, key: StoreKey, *, ttl: float) -> _Lock:
+                del ttl
+                return Lock(self, key)
 
         custody = Custody(Store(), StoreKey("https://cobo.test/v2", "client", "org"), 60.0)
         assert custody.try_lock()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import threading
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
-import trio
 
 from httpx_cobo_auth import MemoryStore
 from httpx_cobo_auth.custody import Custody
@@ -386,10 +385,14 @@ class TestWaiters:
         """No event loop is needed to give back, only to wait (hazard 14)."""
         seat = taken(gate.enter(None))
         waiter = AsyncWaiter()
+
+        async def in_thread() -> None:
+            await anyio.to_thread.run_sync(seat.release)
+
         assert gate.enter(waiter) is None
         with anyio.fail_after(30):
             async with anyio.create_task_group() as group:
-                group.start_soon(anyio.to_thread.run_sync, seat.release)
+                group.start_soon(in_thread)
                 await waiter.wait(60)
         assert gate.enter(None) is not None
 
@@ -398,19 +401,17 @@ class TestWaiters:
         """A wait is finite, whether or not anybody wakes."""
         await AsyncWaiter().wait(0.001)
 
-    @pytest.mark.parametrize("run", [asyncio.run, lambda main: trio.run(lambda: main)])
-    def test_waking_a_loop_that_is_closed_is_harmless(
-        self, gate: Gate, run: Callable[[object], object]
-    ) -> None:
+    @pytest.mark.parametrize("backend", ["asyncio", "trio"])
+    def test_waking_a_loop_that_is_closed_is_harmless(self, gate: Gate, backend: str) -> None:
         """The others who wait are woken all the same (hazard 14)."""
         seat, before, after = taken(gate.enter(None)), Bell(), Bell()
 
         async def wait() -> None:
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
             assert gate.enter(AsyncWaiter()) is None
 
         assert gate.enter(before) is None
-        run(wait())
+        anyio.run(wait, backend=backend)
         assert gate.enter(after) is None
         seat.release()
         assert (before.rung, after.rung) == (1, 1)

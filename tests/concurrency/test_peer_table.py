@@ -6,19 +6,17 @@ rotates: a refresh token is spent on arrival, and the answer takes 150 ms.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
 import httpx
 import pytest
-import trio
 
 from httpx_cobo_auth import CoboOAuth, WrongOriginError
 from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tests.concurrency.conftest import MakesAuth, RunsThreads
 
@@ -154,8 +152,8 @@ async def test_500_with_1000(peer: Peer) -> None:
     assert peer.row() == ONE_AND_NOTHING_ELSE
 
 
-@pytest.mark.parametrize("run", [asyncio.run, lambda main: trio.run(lambda: main)])
-def test_two_successive_event_loops(peer: Peer, run: Callable[[object], object]) -> None:
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_two_successive_event_loops(peer: Peer, backend: str) -> None:
     """20 requests in each, with contention: all succeed."""
 
     async def main() -> None:
@@ -163,8 +161,8 @@ def test_two_successive_event_loops(peer: Peer, run: Callable[[object], object])
         async with peer.async_client() as client:
             await peer.aburst(client, 20)
 
-    run(main())
-    run(main())
+    anyio.run(main, backend=backend)
+    anyio.run(main, backend=backend)
     assert peer.row() == (2, 0, 0)
 
 

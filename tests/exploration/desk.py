@@ -5,16 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from httpx_cobo_auth.effects import Enter, Exchange, Save, Send
-from httpx_cobo_auth.tokens import Token
+from httpx_cobo_auth.errors import CoboAuthError
+from httpx_cobo_auth.records import Record
 from tests.exploration.freezing import OWNER, Numbered, frozen
 from tests.exploration.players import Actor, Broken, Given, Players
 from tests.exploration.turnstile import GateState, Turnstile
-from tests.exploration.world import Caller, Injected, Phase, Process, Scenario, World, number_of
+from tests.exploration.world import (
+    Caller,
+    Doubt,
+    Injected,
+    Phase,
+    Process,
+    Scenario,
+    World,
+    number_of,
+)
 
 if TYPE_CHECKING:
     from httpx_cobo_auth.effects import Effect
-    from httpx_cobo_auth.errors import CoboAuthError
-    from httpx_cobo_auth.records import Record, Version
+    from httpx_cobo_auth.records import Version
 
 __all__ = ["Desk", "set_caller", "set_process", "spent_by", "token_of"]
 
@@ -48,14 +57,22 @@ class Desk:
         for number, process in enumerate(world.processes):
             if process.error and number not in awaited:
                 world = set_process(world, number, process._replace(error=0))
-        return world._replace(callers=tuple(sorted(world.callers)))
+        callers = tuple(sorted(world.callers))
+        return world if callers == world.callers else world._replace(callers=callers)
 
     def _effect(self, caller: Caller) -> Effect:
         effect = self.players.locals[caller.local].effect
         assert effect is not None
         return effect
 
-    def _resume(self, world: World, who: int, value: Any = None, **given: Any) -> World:
+    def _resume(
+        self,
+        world: World,
+        who: int,
+        value: object = None,
+        error: CoboAuthError | None = None,
+    ) -> World:
+        """Give a flow what it asked for, and have it go on to what it asks for next."""
         caller = world.callers[who]
         process = world.processes[caller.process]
         number, account = self.players.resume(
@@ -63,7 +80,7 @@ class Desk:
             process.account,
             world.now,
             self._unused_owner(world),
-            Given(value, **given),
+            Given(value, error),
         )
         world = set_process(world, caller.process, process._replace(account=account))
         excused = process.doubt >= Doubt.EXCUSED
@@ -96,7 +113,7 @@ class Desk:
         caller = world.callers[who]
         self.outcome = type(error).__name__ if error else caller.status or None
         if error is None:
-            if caller.exchanged and caller.status:
+            if actor.sends and (caller.exchanged or not caller.status):
                 message = f"{actor.name} is given the token endpoint's answer"
                 raise Broken(message)
             if caller.seat or caller.write or caller.lock:
@@ -198,7 +215,7 @@ def spent_by(effect: Exchange) -> int | None:
 
 def set_caller(world: World, who: int, caller: Caller) -> World:
     callers = world.callers
-    return world._replace(callers=(*callers[:who], caller, *callers[who + 1 :]))
+    return World((*callers[:who], caller, *callers[who + 1 :]), *world[1:])
 
 
 def set_process(world: World, number: int, process: Process) -> World:

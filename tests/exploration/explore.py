@@ -1,18 +1,20 @@
-"""The search: every state that can be reached, breadth first."""
+"""The search: every state that can be reached, breadth first, so that what is found is short."""
 
 from __future__ import annotations
 
 import time
+from array import array
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tests.exploration.model import Model, Move
 from tests.exploration.players import Broken
+from tests.exploration.scenarios import BY_NAME
 
 if TYPE_CHECKING:
     from tests.exploration.world import Scenario, World
 
-__all__ = ["Explored", "explore", "run"]
+__all__ = ["Explored", "PropertyBrokenError", "explore", "explore_named"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class Explored:
     """What an exploration came to.
 
     Attributes:
+        scenario: whose.
         states: how many differ.
         moves: how many lead from one to another.
         ends: how many states there are with nobody left.
@@ -27,96 +30,121 @@ class Explored:
 
     """
 
+    scenario: str
     states: int
     moves: int
     ends: int
     seconds: float
 
+    def __str__(self) -> str:
+        return (
+            f"{self.scenario:28} {self.states:9,} states {self.moves:10,} moves "
+            f"{self.ends:6,} ends {self.seconds:6.1f} s"
+        )
 
-class Violation(AssertionError):
-    """A property is broken; says by which moves."""
+
+class PropertyBrokenError(AssertionError):
+    """A property does not hold; says which one, and by which moves it came to that."""
 
 
-def explore(scenario: Scenario, limit: int = 10**9) -> Explored:
-    """Go through all states.
+def explore(scenario: Scenario) -> Explored:
+    """Go through all states, and check that every run comes to an end.
 
     Raises:
-        Violation: a property is broken; with a shortest way there.
+        PropertyBrokenError: a property does not hold; with a shortest way there.
 
     """
     began = time.perf_counter()
-    model = Model(scenario)
-    first = model.start()
-    reached: dict[World, tuple[World, Move] | None] = {first: None}
-    level, moves, ends = [first], 0, 0
-    while level:
-        deeper: list[World] = []
-        for world in level:
-            if not world.callers:
-                ends += 1
-            move: Move | None = None
-            try:
-                if not world.callers:
-                    model.check_end(world)
-                for move in model.moves(world):
-                    moves += 1
-                    after = model.apply(world, move)
-                    if after not in reached:
-                        reached[after] = world, move
-                        deeper.append(after)
-            except (Broken, AssertionError) as broken:
-                raise Violation(_story(model, reached, world, move, broken)) from broken
-        level = deeper
-        if len(reached) > limit:
-            break
-    return Explored(len(reached), moves, ends, time.perf_counter() - began)
+    search = _Search(scenario)
+    search.run()
+    search.check_that_runs_end()
+    seconds = time.perf_counter() - began
+    return Explored(scenario.name, len(search.came), len(search.leads), search.ends, seconds)
 
 
-def _story(
-    model: Model,
-    reached: dict[World, tuple[World, Move] | None],
-    world: World,
-    last: Move | None,
-    broken: Exception,
-) -> str:
-    steps: list[str] = []
-    end = world
-    if last is not None:
-        steps.append(model.describe(world, last))
-    before = reached[world]
-    while before is not None:
-        world, move = before
-        steps.append(model.describe(world, move))
-        before = reached[world]
-    lines = [f"{model.scenario.name}: {broken}"]
-    lines += [f"  {number:3} {step}" for number, step in enumerate(reversed(steps), 1)]
-    lines += [
-        str(end),
-        str([model.players.accounts[p.account] for p in end.processes]),
-        str(model._records[end.record]),
-    ]
-    if last is None:
-        lines += [f"    alone: {step}" for step in model.alone]
-    return "\n".join(lines)
+def explore_named(name: str, deep: int = 0) -> Explored:
+    """Explore the scenario of that name.
+
+    Args:
+        name: of the scenario.
+        deep: how often each caller may be cancelled or fail, all of them in the same run;
+            0 for what the scenario says.
+
+    """
+    scenario = BY_NAME[name]
+    if deep:
+        scenario = replace(scenario, spare=deep, mishaps=deep * len(scenario.actors))
+    return explore(scenario)
 
 
-def run() -> None:
-    import sys
-    from tests.exploration.scenarios import SCENARIOS
+class _Search:
+    def __init__(self, scenario: Scenario) -> None:
+        self.model = Model(scenario)
+        self.ends = 0
+        self.numbers: dict[World, int] = {}
+        self.came: list[tuple[World, Move] | None] = []
+        """How each state was reached first."""
+        self.leads = array("L")
+        """To which state each move leads, in the order of the states."""
+        self.until = array("L")
+        """Where in there each state's moves end."""
 
-    total = 0
-    for s in SCENARIOS:
-        if len(sys.argv) > 2 and not any(a in s.name for a in sys.argv[2:]):
-            continue
-        if len(sys.argv) > 1 and sys.argv[1] != "-":
-            s = replace(s, mishaps=int(sys.argv[1]))
-        try:
-            e = explore(s, 1000000)
-            print(
-                f"{s.name:50} {e.states:8} states {e.moves:9} moves {e.ends:6} ends {e.seconds:6.1f} s",
-                flush=True,
-            )
-            total += e.states
-        except Violation as v:
-            print(v, flush=True)
-    print(total)
+    def run(self) -> None:
+        """Go through all states."""
+        model, numbers, came = self.model, self.numbers, self.came
+        first = model.start()
+        numbers[first] = 0
+        came.append(None)
+        level = [first]
+        while level:
+            deeper_level: list[World] = []
+            for world in level:
+                move: Move | None = None
+                try:
+                    if not world.callers:
+                        self.ends += 1
+                        model.check_end(world)
+                    for move in model.moves(world):
+                        after = model.apply(world, move)
+                        number = numbers.setdefault(after, len(came))
+                        if number == len(came):
+                            came.append((world, move))
+                            deeper_level.append(after)
+                        self.leads.append(number)
+                except Broken as broken:
+                    raise PropertyBrokenError(self._story(world, move, broken)) from broken
+                self.until.append(len(self.leads))
+            level = deeper_level
+
+    def check_that_runs_end(self) -> None:
+        """Check that no state can be come back to: take away, again and again, what is last."""
+        leads, until = self.leads, self.until
+        coming = array("L", bytes(leads.itemsize * len(until)))
+        for number in leads:
+            coming[number] += 1
+        free = [0]
+        taken = 0
+        while free:
+            taken += 1
+            number = free.pop()
+            for after in leads[until[number - 1] if number else 0 : until[number]]:
+                coming[after] -= 1
+                if not coming[after]:
+                    free.append(after)
+        if taken < len(until):
+            message = f"{self.model.scenario.name}: a run may go round in circles for ever"
+            raise PropertyBrokenError(message)
+
+    def _story(self, world: World, last: Move | None, broken: Broken) -> str:
+        model = self.model
+        steps = [model.describe(world, last)] if last is not None else []
+        before = self.came[self.numbers[world]]
+        while before is not None:
+            world, move = before
+            steps.append(model.describe(world, move))
+            before = self.came[self.numbers[world]]
+        lines = [f"{model.scenario.name}: {broken}"]
+        lines += [f"{number:4} {step}" for number, step in enumerate(reversed(steps), 1)]
+        if last is None:
+            lines += [f"     then, alone: {step}" for step in model.alone]
+        return "\n".join(lines)

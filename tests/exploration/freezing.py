@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 import enum
 from functools import cache
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from httpx_cobo_auth.account import Account
 from httpx_cobo_auth.errors import CoboAuthError
@@ -63,7 +64,7 @@ class Numbered(Generic[_T]):
         return number
 
 
-def frozen(value: object, owners: set[str] | None = None) -> Hashable:  # noqa: PLR0911 - one line for each kind
+def frozen(value: object, owners: set[str] | None = None) -> Hashable:  # noqa: C901, PLR0911 - a line for each kind
     """Give something equal for equal values.
 
     Args:
@@ -85,8 +86,10 @@ def frozen(value: object, owners: set[str] | None = None) -> Hashable:  # noqa: 
             # Compared by identity in the flow; players see to it that it is the same thing.
             return value
         case tuple() | list():
-            items: tuple[Any, ...] | list[Any] = value
+            items = cast("tuple[object, ...] | list[object]", value)
             return tuple([frozen(item, owners) for item in items])
+        case FunctionType():
+            return value.__qualname__
         case CoboAuthError():
             return type(value).__name__, str(value)
         case Renewal():
@@ -95,15 +98,16 @@ def frozen(value: object, owners: set[str] | None = None) -> Hashable:  # noqa: 
             return tuple([type(event).__name__ for event in value.events])
         case Event() | CoboFlow() | Account() | Settings() | Timeouts() | Clock():
             return type(value).__name__
-        case _ if dataclasses.is_dataclass(value):
+        case _:
             names = _names_of_fields(type(value))
             return type(value).__name__, *[frozen(getattr(value, name), owners) for name in names]
-    message = f"when are two of {type(value)} equal?"
-    raise TypeError(message)
 
 
 @cache
-def _names_of_fields(kind: type[Any]) -> tuple[str, ...]:
+def _names_of_fields(kind: type[object]) -> tuple[str, ...]:
+    if not dataclasses.is_dataclass(kind):
+        message = f"when are two of {kind} equal?"
+        raise TypeError(message)
     return tuple(each.name for each in dataclasses.fields(kind))
 
 

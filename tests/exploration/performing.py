@@ -41,7 +41,7 @@ class Performing(Desk):
         waits = isinstance(effect, LockStore) and effect.timeout > 0
         return not waits or self._lock_is_free(world)
 
-    def _go(self, world: World, who: int) -> World:  # noqa: C901, PLR0911 - one line for each effect
+    def _go(self, world: World, who: int) -> World:  # noqa: C901, PLR0911, PLR0912 - one line for each effect
         caller = world.callers[who]
         if caller.phase is Phase.CLOSED:
             return self._close(set_caller(world, who, caller._replace(lock=0)), who)

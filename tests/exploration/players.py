@@ -43,6 +43,7 @@ class Actor:
     Attributes:
         name: of the call.
         start: begins its flow.
+        sends: whether it is a request.
         write: whether it must not run twice.
         bad: whether Cobo answers it with 500/1000, whatever the token.
         process: in which process this happens.
@@ -52,6 +53,7 @@ class Actor:
 
     name: str
     start: Callable[[CoboFlow], Flow[Any]]
+    sends: bool = False
     write: bool = False
     bad: bool = False
     process: int = 0

@@ -271,6 +271,7 @@ def request(
     return Actor(
         name,
         _starting(name, write),
+        sends=True,
         write=write,
         bad=bad,
         process=process,

@@ -288,12 +288,24 @@ class Fleet:
             process.stdin.write("\n")
             process.stdin.flush()
 
+    def work_until(self, issued: int) -> None:
+        """Let them work until so many tokens were issued, and a little longer; then stop them."""
+        deadline = time.monotonic() + 100
+        while self.simulator.counters.issued < issued:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        time.sleep(0.5)
+        for process in self.processes:
+            assert process.stdin
+            process.stdin.close()
+
     def reports(self) -> list[dict[str, Any]]:
         """Wait for all, and give what they tell."""
         told: list[dict[str, Any]] = []
         for process in self.processes:
-            out, _ = process.communicate(timeout=120)
-            assert process.returncode == 0
+            assert process.stdout
+            out = process.stdout.read()
+            assert process.wait(timeout=30) == 0
             told += [json.loads(line) for line in out.splitlines()]
         return told
 

@@ -31,6 +31,7 @@ class Cancelling:
 
     def __init__(self) -> None:
         self.left = 0
+        self.holds: list[FileHold] = []
         self.running = 0
         self.idle = threading.Condition()
         self.scope: anyio.CancelScope | None = None
@@ -74,6 +75,8 @@ class WatchedStore(FileStore):
     def try_lock(self, key: StoreKey, *, ttl: float) -> FileHold | None:
         hold: FileHold | None = self.watch.in_thread(lambda: FileStore.try_lock(self, key, ttl=ttl))
         if hold is not None:
+            # Kept, or being garbage would release it.
+            self.watch.holds.append(hold)
             release = hold.release
             hold.release = lambda: self.watch.in_thread(release)  # type: ignore[method-assign]
         return hold

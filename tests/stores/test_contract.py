@@ -216,7 +216,7 @@ class Shared(AsyncMemoryStore):
     """An async store without anything to close, that says other processes share it."""
 
     shared = True
-    aclose = None  # type: ignore[assignment]
+    aclose: Any = None
 
 
 def test_what_does_not_apply_is_skipped() -> None:

@@ -1,7 +1,8 @@
 """One process of a fleet: sends requests until told to stop, and tells what became of them.
 
-Started by the ``fleet`` fixture with its task as JSON. Says ``ready``, waits for a line, and
-prints a report as JSON at the end.
+Started by the ``fleet`` fixture with its task as JSON. Says ``ready``, waits for a byte, works
+until its input ends, and prints a report as JSON. Reads without buffers: their locks would be
+inherited by a fork.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from httpx_cobo_auth import (
     Timeouts,
     TokenStore,
 )
+from httpx_cobo_auth.records import StoreKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +47,7 @@ class Worker:
         self.environment = Environment("simulator", task["base_url"], task["response_key"])
         self.outcomes: collections.Counter[str] = collections.Counter()
         self.slowest = 0.0
-        self.until = 0.0
+        self.over = threading.Event()
 
     def auth(self) -> CoboOAuth:
         """Make the auth anew, as for every request."""
@@ -72,12 +74,13 @@ class Worker:
         else:
             self.outcomes[str(response.status_code)] += 1
 
-    @property
-    def over(self) -> bool:
-        return time.monotonic() > self.until
+    def listen(self) -> None:
+        while os.read(0, 1):
+            pass
+        self.over.set()
 
     def run(self) -> dict[str, Any]:
-        self.until = time.monotonic() + self.task["seconds"]
+        threading.Thread(target=self.listen, daemon=True).start()
         how = self.task["how"]
         if how == "threads":
             threads = [threading.Thread(target=self.go) for _ in range(self.task["tasks"])]
@@ -91,7 +94,7 @@ class Worker:
 
     def go(self) -> None:
         with httpx.Client(timeout=30) as client:
-            while not self.over:
+            while not self.over.is_set():
                 begun = time.monotonic()
                 try:
                     response: Any = client.send(self.request(1), auth=self.auth())
@@ -109,7 +112,7 @@ class Worker:
                 tasks.start_soon(self.ago, client)
 
     async def ago(self, client: httpx.AsyncClient) -> None:
-        while not self.over:
+        while not self.over.is_set():
             begun = time.monotonic()
             try:
                 response: Any = await client.send(self.request(1), auth=self.auth())
@@ -122,9 +125,12 @@ class Worker:
 def fork_while_the_lock_is_held(worker: Worker) -> None:
     """Fork the moment that a thread of this process has the right to renew.
 
-    The child then works as well, and its report goes into the same pipe.
+    The child then works as well, and its report goes into the same pipe. Where others have
+    renewed first, the right is taken for nothing but this.
     """
     held = threading.Event()
+    task = worker.task
+    key = StoreKey(task["base_url"], task["client_id"], task["org_id"])
     try_lock = worker.store.try_lock
 
     def watched(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401
@@ -138,13 +144,16 @@ def fork_while_the_lock_is_held(worker: Worker) -> None:
     worker.store.try_lock = watched  # type: ignore[method-assign]
 
     def fork() -> None:
-        held.wait()
+        hold = None if held.wait(2) else try_lock(key, ttl=5)
         if os.fork() == 0:
             worker.store.try_lock = try_lock  # type: ignore[method-assign]
+            import faulthandler; faulthandler.dump_traceback_later(9)
             worker.outcomes.clear()
             worker.task = {**worker.task, "how": "threads"}
             report(worker.run(), "forked")
             os._exit(0)
+        if hold is not None:
+            hold.release()
 
     threading.Thread(target=fork).start()
 
@@ -157,7 +166,7 @@ def report(result: dict[str, Any], name: str) -> None:
 def main() -> None:
     worker = Worker(json.loads(sys.argv[1]))
     os.write(1, b"ready\n")
-    sys.stdin.readline()
+    os.read(0, 1)
     if worker.task.get("fork"):
         fork_while_the_lock_is_held(worker)
     report(worker.run(), worker.task["how"])

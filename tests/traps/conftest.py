@@ -33,13 +33,21 @@ class MakesAuth(Protocol):
 class MakesClient(Protocol):
     """Makes a client of the way that the test is about."""
 
-    def __call__(self, auth: CoboOAuth, **options: Any) -> httpx.Client: ...
+    def __call__(
+        self,
+        auth: CoboOAuth,
+        **options: Any,  # noqa: ANN401 - httpx's own
+    ) -> httpx.Client: ...
 
 
 class MakesAsyncClient(Protocol):
     """Makes an async client of the way that the test is about."""
 
-    def __call__(self, auth: CoboOAuth, **options: Any) -> httpx.AsyncClient: ...
+    def __call__(
+        self,
+        auth: CoboOAuth,
+        **options: Any,  # noqa: ANN401 - httpx's own
+    ) -> httpx.AsyncClient: ...
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +95,7 @@ def way(request: pytest.FixtureRequest) -> str:
 def make_client(way: str) -> MakesClient:
     """Make a client of that way."""
 
-    def make(auth: CoboOAuth, **options: Any) -> httpx.Client:
+    def make(auth: CoboOAuth, **options: Any) -> httpx.Client:  # noqa: ANN401 - httpx's own
         if way == "auth=":
             return httpx.Client(base_url=auth.environment.base_url, auth=auth, **options)
         return auth.client(**options)
@@ -99,7 +107,7 @@ def make_client(way: str) -> MakesClient:
 def make_async_client(way: str) -> MakesAsyncClient:
     """Make an async client of that way."""
 
-    def make(auth: CoboOAuth, **options: Any) -> httpx.AsyncClient:
+    def make(auth: CoboOAuth, **options: Any) -> httpx.AsyncClient:  # noqa: ANN401 - httpx's own
         if way == "auth=":
             return httpx.AsyncClient(base_url=auth.environment.base_url, auth=auth, **options)
         return auth.async_client(**options)

@@ -10,12 +10,12 @@ import httpx
 import pytest
 
 from httpx_cobo_auth import Timeouts, TokenEndpointError
-from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from httpx_cobo_auth import CoboOAuth
+    from httpx_cobo_auth.testing import CoboSimulator, ManualClock
     from tests.traps.conftest import MakesAsyncClient, MakesAuth, MakesClient, Relay
 
 REQUEST_S = 0.2
@@ -165,9 +165,7 @@ class TestLost:
     """The refresh token is spent, and its answer does not arrive (hazard 24)."""
 
     @pytest.fixture
-    def reachable(
-        self, running: CoboSimulator, *, in_memory: bool
-    ) -> Generator[dict[str, Any]]:
+    def reachable(self, running: CoboSimulator, *, in_memory: bool) -> Generator[dict[str, Any]]:
         if in_memory:
             yield {"transport": running}
         else:

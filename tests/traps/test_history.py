@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
     Trouble = Callable[[CoboSimulator, ManualClock], object]
 
+
+def _lose(simulator: CoboSimulator, clock: ManualClock) -> None:
+    clock.advance(simulator.token_lifetime)
+    simulator.inject("token", "garbage")
+
+
 TROUBLES: dict[str, Trouble] = {
     "none": lambda simulator, _: simulator.counters,
     "expired": lambda simulator, clock: clock.advance(simulator.token_lifetime),
@@ -25,10 +31,7 @@ TROUBLES: dict[str, Trouble] = {
     "refused twice": lambda simulator, _: simulator.inject(
         "api", status=401, error_code=2021, times=2
     ),
-    "lost": lambda simulator, clock: (
-        clock.advance(simulator.token_lifetime),
-        simulator.inject("token", "garbage"),
-    ),
+    "lost": _lose,
 }
 
 

@@ -8,16 +8,22 @@ import httpx
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
     from tests.traps.conftest import MakesAsyncClient, MakesAuth, MakesClient
 
+    _Message = MutableMapping[str, Any]
+    _Receive = Callable[[], Awaitable[_Message]]
+    _Send = Callable[[_Message], Awaitable[None]]
+    _Asgi = Callable[[_Message, _Receive, _Send], Awaitable[None]]
+    _Wsgi = Callable[..., Iterable[bytes]]
 
-def asgi_app(simulator: CoboSimulator) -> Any:
+
+def asgi_app(simulator: CoboSimulator) -> _Asgi:
     """Give an ASGI app that answers as the simulator does."""
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
+    async def app(scope: _Message, receive: _Receive, send: _Send) -> None:
         body, more = b"", True
         while more:
             message = await receive()
@@ -35,10 +41,10 @@ def asgi_app(simulator: CoboSimulator) -> Any:
     return app
 
 
-def wsgi_app(simulator: CoboSimulator) -> Any:
+def wsgi_app(simulator: CoboSimulator) -> _Wsgi:
     """Give a WSGI app that answers as the simulator does."""
 
-    def app(environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
+    def app(environ: _Message, start_response: Callable[..., object]) -> Iterable[bytes]:
         query = environ["QUERY_STRING"]
         url = f"https://cobo.test{environ['PATH_INFO']}" + (f"?{query}" if query else "")
         headers = {

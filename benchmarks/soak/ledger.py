@@ -1,0 +1,169 @@
+"""What is known for certain: what reached the simulator, what it issued, and who broke what."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from benchmarks.soak.calls import CALL_HEADER
+
+if TYPE_CHECKING:
+    from httpx_cobo_auth.testing import CoboSimulator, LogEntry
+
+_MARGIN = 0.1
+_SLACK_S = 0.3
+_WHOLE = {None, "delay"}
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A request that reached the simulator; ``at`` in monotonic seconds."""
+
+    call: str
+    for_token: bool
+    status: int | None
+    fault: str | None
+    bearer: str
+    org_id: str | None
+    at: float
+
+    @property
+    def worker(self) -> str:
+        """The process that sent it."""
+        return self.call.partition("-")[0]
+
+
+@dataclass(slots=True)
+class Life:
+    """An access token's life; in monotonic seconds.
+
+    Attributes:
+        org_id: whose token it is.
+        exchange: that it came of.
+        lifetime: that it was given.
+        died: when it ended, or will end.
+        cause: why: ``expired``, ``revoked`` or ``replaced``.
+        heir: the exchange that replaced it, if one did.
+
+    """
+
+    org_id: str
+    exchange: Arrival
+    lifetime: float
+    died: float
+    cause: str = "expired"
+    heir: Arrival | None = None
+
+    @property
+    def delivered(self) -> bool:
+        """Whether the reply went out whole."""
+        return self.exchange.fault in _WHOLE
+
+    def usable(self, at: float) -> bool:
+        """Tell whether a client that has it may well send it."""
+        margin = self.lifetime * _MARGIN if self.cause == "expired" else 0.0
+        return self.exchange.at <= at < self.died - margin - _SLACK_S
+
+
+@dataclass(slots=True)
+class Ledger:
+    """All facts of one soak.
+
+    Attributes:
+        simulator: where they come from.
+        arrivals: by the names of calls.
+        exchanges: by organization.
+        lives: of the tokens, by organization.
+        lives_by_token: the same, by access token.
+        secrets: each token that was ever issued, and the app's secret.
+        outages: from when to when nobody could connect.
+        steps: when a wall clock was stepped.
+
+    """
+
+    simulator: CoboSimulator
+    arrivals: dict[str, list[Arrival]] = field(
+        default_factory=lambda: defaultdict[str, list[Arrival]](list)
+    )
+    exchanges: dict[str, list[Arrival]] = field(
+        default_factory=lambda: defaultdict[str, list[Arrival]](list)
+    )
+    lives: dict[str, list[Life]] = field(default_factory=lambda: defaultdict[str, list[Life]](list))
+    lives_by_token: dict[str, Life] = field(default_factory=dict[str, Life])
+    secrets: set[str] = field(default_factory=set[str])
+    outages: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
+    steps: list[float] = field(default_factory=list[float])
+    _last: LogEntry | None = None
+
+    def collect(self) -> None:
+        """Take in what has reached the simulator since the last time."""
+        fresh: list[LogEntry] = []
+        for entry in reversed(self.simulator.log):
+            if entry is self._last:
+                break
+            fresh.append(entry)
+        else:
+            if self._last is not None:
+                message = "the simulator's log overflowed between two looks at it"
+                raise RuntimeError(message)
+        for entry in reversed(fresh):
+            self._take(entry)
+            self._last = entry
+
+    def _take(self, entry: LogEntry) -> None:
+        clock = self.simulator.clock
+        headers = {name.lower(): value.decode() for name, value in entry.headers}
+        arrival = Arrival(
+            call=headers.get(CALL_HEADER.lower().encode(), ""),
+            for_token=b"/oauth/token" in entry.target,
+            status=entry.status,
+            fault=entry.fault,
+            bearer=headers.get(b"authorization", "").removeprefix("Bearer "),
+            org_id=entry.org_id,
+            at=entry.at - (clock.time() - clock.monotonic()),
+        )
+        self.arrivals[arrival.call].append(arrival)
+        if arrival.for_token:
+            self.exchanges[str(entry.org_id)].append(arrival)
+        if entry.issued is not None:
+            self._born(arrival, entry.issued.access_token, entry.issued.expires_in)
+            self.secrets |= {entry.issued.access_token, entry.issued.refresh_token}
+
+    def _born(self, arrival: Arrival, access_token: str, lifetime: float) -> None:
+        org_id = str(arrival.org_id)
+        for earlier in self.lives[org_id][-1:]:
+            if earlier.died > arrival.at:
+                earlier.died, earlier.cause, earlier.heir = arrival.at, "replaced", arrival
+        life = Life(org_id, arrival, lifetime, arrival.at + lifetime)
+        self.lives[org_id].append(life)
+        self.lives_by_token[access_token] = life
+
+    # ------------------------------------------------------------------ what the parent did
+    def revoke(self, org_id: str) -> None:
+        """Have the organization's token revoked, and take note of it."""
+        self.simulator.revoke_tokens(org_id)
+        now = self.simulator.clock.monotonic()
+        self.collect()
+        for life in self.lives[org_id]:
+            if life.exchange.at <= now < life.died:
+                life.died, life.cause = now, "revoked"
+
+    # ------------------------------------------------------------------------- what follows
+    def of_call(self, call: str, *, for_token: bool) -> Arrival | None:
+        """Give the last request of a call that arrived: an exchange, or one to the API."""
+        found = [one for one in self.arrivals.get(call, ()) if one.for_token == for_token]
+        return found[-1] if found else None
+
+    def token_at(self, org_id: str, at: float) -> Life | None:
+        """Give the token that was delivered, and good to use at that time."""
+        lives = self.lives.get(org_id, ())
+        return next((one for one in lives if one.delivered and one.usable(at)), None)
+
+    def outage(self, begun: float, ended: float) -> bool:
+        """Tell whether nobody could connect for some of that time."""
+        return any(start < ended and begun < end for start, end in self.outages)
+
+    def exchanged(self, org_id: str, begun: float, ended: float) -> list[Arrival]:
+        """Give the exchanges that arrived in that time."""
+        return [one for one in self.exchanges.get(org_id, ()) if begun <= one.at <= ended]

@@ -1,0 +1,244 @@
+"""What goes wrong in a soak, and when: at random, from a seed."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import time
+import uuid
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.soak.calls import TRANSFER
+from benchmarks.soak.fleet import WAYS
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+    from benchmarks.soak.fleet import Fleet
+    from benchmarks.soak.ledger import Ledger
+    from httpx_cobo_auth.testing import CoboSimulator, Fault
+
+    Kind = tuple[Any, dict[str, Any]]
+
+LIFETIMES_S = (8, 20)
+_HOUR_S = 3600.0
+_FORCED_FREELY = 2
+"""Organizations are new every minute, but four forced renewals an hour are all they get: those
+that follow from a revoked token, and what else may ask for one."""
+
+AT_TOKEN: list[Kind] = [
+    ("hang", {}),
+    ("drop", {}),
+    ("drop", {"effect": False}),
+    ("answer", {"status": 429}),
+    ("answer", {"status": 429, "retry_after": 1}),
+    ("answer", {"status": 429, "retry_after": 3, "signed": False}),
+    ("answer", {"status": 500}),
+    ("answer", {"status": 502, "signed": False}),
+    ("answer", {"status": 503, "effect": True}),
+    ("answer", {"status": 503, "retry_after": 2}),
+    ("answer", {"status": 403, "signed": False}),
+    ("garbage", {}),
+    ("garbage", {"signed": False}),
+    ("unsigned", {}),
+    ("tamper", {}),
+    ("delay", {"delay_s": 0.7}),
+]
+AT_API: list[Kind] = [
+    ("hang", {}),
+    ("drop", {}),
+    ("drop", {"effect": False}),
+    ("answer", {"status": 429}),
+    ("answer", {"status": 429, "retry_after": 2}),
+    ("answer", {"status": 500}),
+    ("answer", {"status": 503, "effect": True}),
+    ("answer", {"status": 502, "signed": False}),
+    ("garbage", {"signed": False}),
+    ("unsigned", {}),
+    ("tamper", {}),
+    ("delay", {"delay_s": 0.7}),
+]
+
+
+class Trouble:
+    """Makes it.
+
+    Args:
+        simulator: whose server it is.
+        fleet: the workers.
+        ledger: where to note what cannot be seen at the simulator.
+        chance: where all that is random comes from.
+        pace: multiplies the time between two troubles of a kind.
+
+    """
+
+    def __init__(
+        self,
+        simulator: CoboSimulator,
+        fleet: Fleet,
+        ledger: Ledger,
+        chance: random.Random,
+        pace: float,
+    ) -> None:
+        self._simulator = simulator
+        self._fleet = fleet
+        self._ledger = ledger
+        self._chance = chance
+        self._pace = pace
+        self._server = ExitStack()
+        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+        self._forced: dict[str, int] = {}
+        self._port = 0
+        self.base_url = self._serve()
+        self.org_ids: list[str] = []
+        self.kinds: dict[str, int] = {}
+
+    def begin(self) -> None:
+        """Begin to make trouble; a number is the mean of the seconds from one to the next."""
+        every = {
+            self._trip_exchange: 3.0,
+            self._close_endpoint: 25.0,
+            self._trip_request: 0.7,
+            self._fake_expiry: 45.0,
+            self._restart_server: 30.0,
+            self._revoke: 12.0,
+            self._expire_refresh: 25.0,
+            self._step: 25.0,
+            self._skew: 45.0,
+            self._kill: 8.0,
+            self._change_rules: 5.0,
+        }
+        for act, mean in every.items():
+            self._again(act, mean * self._pace)
+
+    def tick(self) -> None:
+        """Make the trouble that is due."""
+        while self._agenda and self._agenda[0][0] <= time.monotonic():
+            _, _, act = heapq.heappop(self._agenda)
+            act()
+
+    def end(self) -> None:
+        """Make no more, and end what lasts."""
+        for _, _, act in sorted(self._agenda, key=lambda entry: entry[0]):
+            if act.__name__ == "undo":
+                act()
+        self._agenda.clear()
+
+    def close(self) -> None:
+        """End the server."""
+        self._server.close()
+
+    def new_orgs(self, count: int) -> list[str]:
+        """Add organizations that nobody has worked for yet."""
+        added = [str(uuid.UUID(int=self._chance.getrandbits(128))) for _ in range(count)]
+        for org_id in added:
+            self._simulator.add_org(org_id)
+        self.org_ids += added
+        return added
+
+    def _later(self, seconds: float, act: Callable[[], None]) -> None:
+        heapq.heappush(self._agenda, (time.monotonic() + seconds, next(self._numbers), act))
+
+    def _again(self, act: Callable[[], None], mean: float) -> None:
+        def acted() -> None:
+            name = act.__name__.removeprefix("_")
+            self.kinds[name] = self.kinds.get(name, 0) + 1
+            act()
+            self._again(act, mean)
+
+        self._later(self._chance.expovariate(1 / mean), acted)
+
+    def _until(self, seconds: float, act: Callable[[], object]) -> None:
+        def undo() -> None:
+            act()
+
+        self._later(seconds, undo)
+
+    # ---------------------------------------------------------------------- on the way there
+    def _trip_exchange(self) -> None:
+        kind, details = self._chance.choice(AT_TOKEN)
+        times = self._chance.choice((1, 1, 2))
+        self._lasting(6.0, self._simulator.inject("token", kind, times=times, **details))
+
+    def _close_endpoint(self) -> None:
+        """No exchange gets through, for some seconds, or for longer than a token lives."""
+        kind, details = self._chance.choice(AT_TOKEN)
+        seconds = self._chance.choice((1.0, 2.0, 4.0, 1.2 * LIFETIMES_S[1]))
+        fault = self._simulator.inject("token", kind, times=None, **details)
+        self._lasting(seconds * min(1.0, 2 * self._pace), fault)
+
+    def _trip_request(self) -> None:
+        kind, details = self._chance.choice(AT_API)
+        self._lasting(6.0, self._simulator.inject("api", kind, **details))
+
+    def _fake_expiry(self) -> None:
+        """Answer as if the token had expired, after a write that took effect, or to a read."""
+        where, method = self._chance.choice(((TRANSFER, "POST"), ("/wallets", "GET")))
+        fault = self._simulator.inject(
+            f"/v2{where}",
+            "answer",
+            method=method,
+            status=500,
+            error_code=1000,
+            effect=method == "POST",
+        )
+        self._lasting(6.0, fault)
+
+    def _lasting(self, seconds: float, fault: Fault) -> None:
+        self._until(seconds, fault.remove)
+
+    def _restart_server(self) -> None:
+        begun = time.monotonic()
+        self._server.close()
+        # Open-ended, until it is over.
+        self._ledger.outages.append((begun, float("inf")))
+        self._until(self._chance.uniform(0.1, 1.5), self._back)
+
+    def _back(self) -> None:
+        self._serve()
+        begun, end = self._ledger.outages[-1]
+        self._ledger.outages[-1] = begun, min(end, time.monotonic())
+
+    def _serve(self) -> str:
+        environment = self._server.enter_context(self._simulator.serve(port=self._port))
+        self._port = int(environment.base_url.rpartition(":")[2].partition("/")[0])
+        return environment.base_url
+
+    # ------------------------------------------------------------------------ to the tokens
+    def _revoke(self) -> None:
+        org_id = self._chance.choice(self._fleet.orgs)
+        if self._forced.get(org_id, 0) < _FORCED_FREELY:
+            self._forced[org_id] = self._forced.get(org_id, 0) + 1
+            self._ledger.revoke(org_id)
+
+    def _expire_refresh(self) -> None:
+        self._simulator.expire_refresh_token(self._chance.choice(self._fleet.orgs))
+
+    def _change_rules(self) -> None:
+        self._simulator.token_lifetime = self._chance.randint(*LIFETIMES_S)
+        self._simulator.expired_status = self._chance.choice((500, 401))
+
+    # ----------------------------------------------------------------------- to the workers
+    def _step(self) -> None:
+        """Step the wall clock of the machine by hours."""
+        self._ledger.steps.append(time.monotonic())
+        self._fleet.step(self._chance.uniform(-3, 3) * _HOUR_S)
+
+    def _skew(self) -> None:
+        """Step the wall clock of one worker, and back."""
+        process = self._fleet.running(self._chance.randrange(len(WAYS)))
+        seconds = self._chance.uniform(-3, 3) * _HOUR_S
+        self._ledger.steps.append(time.monotonic())
+        process.tell({"step": seconds})
+
+        def back() -> None:
+            self._ledger.steps.append(time.monotonic())
+            process.tell({"step": -seconds})
+
+        self._until(self._chance.uniform(1, 10) * min(1.0, 2 * self._pace), back)
+
+    def _kill(self) -> None:
+        self._fleet.kill(self._chance.randrange(len(WAYS)))
