@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from httpx_cobo_auth.confidential import Confidential
 from httpx_cobo_auth.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
 
 
-class ClientAuth(Generic[_Request, _Response]):
+class ClientAuth(Confidential, Generic[_Request, _Response]):
     """The auth of a client made by ``auth.client()``: it sends exchanges by that client."""
 
     requires_request_body = True

@@ -7,9 +7,10 @@ shape.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, cast
 
 from httpx_cobo_auth.app import App, app_from_env
+from httpx_cobo_auth.confidential import Confidential
 from httpx_cobo_auth.drivers import AsyncDriver, SyncDriver
 from httpx_cobo_auth.family import require_client
 from httpx_cobo_auth.flow import Call, signed_flow
@@ -39,7 +40,7 @@ _SYNC = SyncDriver()
 _ASYNC = AsyncDriver()
 
 
-class FlowAuth(Generic[_Request, _Response]):
+class FlowAuth(Confidential, Generic[_Request, _Response]):
     """An auth object whose flows are driven through requests."""
 
     # For code that looks at it; the flows below read the body themselves, after the check
@@ -82,11 +83,6 @@ class FlowAuth(Generic[_Request, _Response]):
             performer, performer.run(self.flow_for(request))
         )
         return driven
-
-    def __reduce_ex__(self, _protocol: object) -> NoReturn:
-        """Refuse to be pickled or copied: a copy would hold the key in the clear."""
-        message = f"a {type(self).__name__} cannot be pickled or copied, because it holds a secret"
-        raise TypeError(message)
 
 
 class PlainAuth(FlowAuth[_Request, _Response]):

@@ -176,14 +176,14 @@ class Performer:
         if response.history:
             self._scrub(response)
             try:
-                check_redirects(response, session.wire, exchange=False)
+                check_redirects(response, wire, exchange=False)
             except RedirectedError:
                 session.expose(held)
                 raise
         status = response.status_code
         if session.verify_responses:
             body = yield ReadAnswer(response, whole=True)
-            session.wire.verify(response, body)
+            wire.verify(response, body)
         elif status not in READ_STATUSES:
             return _FINE
         else:

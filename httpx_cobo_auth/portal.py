@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 
 from httpx_cobo_auth.app import App, app_from_env
+from httpx_cobo_auth.confidential import Confidential
 from httpx_cobo_auth.core import OAuth
 from httpx_cobo_auth.oauth import CoboOAuth
 
@@ -18,7 +19,7 @@ __all__ = ["Portal", "PortalApp"]
 _Auth = TypeVar("_Auth", bound=OAuth[Any, Any, Any, Any])
 
 
-class Portal(Generic[_Auth]):
+class Portal(Confidential, Generic[_Auth]):
     """A ``PortalApp`` of either family; that one is documented."""
 
     _kind: type[_Auth]
@@ -70,11 +71,6 @@ class Portal(Generic[_Auth]):
             # Of two threads at once one wins, and both get the winner's.
             auth = self._orgs.setdefault(org_id, self._kind.of_app(self._app, org_id))
         return auth
-
-    def __reduce_ex__(self, _protocol: object) -> NoReturn:
-        """Refuse to be pickled or copied: a copy would hold the key in the clear."""
-        message = f"a {type(self).__name__} cannot be pickled or copied, because it holds a secret"
-        raise TypeError(message)
 
     def __repr__(self) -> str:
         """Show which app, and nothing of its key."""

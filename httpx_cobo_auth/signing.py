@@ -11,13 +11,14 @@ from __future__ import annotations
 import re
 import threading
 from hashlib import sha256 as _sha256
-from typing import TYPE_CHECKING, NoReturn, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from urllib.parse import parse_qsl, urlencode
 
 from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
 from nacl.exceptions import CryptoError
 from nacl.signing import VerifyKey
 
+from httpx_cobo_auth.confidential import Confidential
 from httpx_cobo_auth.errors import ConfigurationError, UnsignableRequestError
 from httpx_cobo_auth.forking import forget_on_fork
 
@@ -61,7 +62,7 @@ class Signer(Protocol):
         ...
 
 
-class Ed25519Signer:
+class Ed25519Signer(Confidential):
     """A key in memory, signed with by libsodium (PyNaCl).
 
     Args:
@@ -98,11 +99,6 @@ class Ed25519Signer:
     def __repr__(self) -> str:
         """Show the public key only; also of one whose making fails, to who shows locals."""
         return f"Ed25519Signer(public_key={getattr(self, 'public_key', None)!r})"
-
-    def __reduce_ex__(self, _protocol: object) -> NoReturn:
-        """Refuse to be pickled or copied: a copy would hold the secret in the clear."""
-        message = "an Ed25519Signer cannot be pickled or copied, because it holds a secret"
-        raise TypeError(message)
 
 
 def _key_pair(secret: object) -> tuple[bytes, bytes] | None:

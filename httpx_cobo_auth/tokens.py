@@ -17,7 +17,9 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from httpx_cobo_auth.confidential import Confidential
 
 if TYPE_CHECKING:
     from httpx_cobo_auth.clock import Clock
@@ -36,7 +38,7 @@ _BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
+class Token(Confidential):
     """An Org Access Token together with the refresh token that came with it.
 
     A frozen value whose ``repr`` shows neither token. It cannot be pickled, because a
@@ -83,11 +85,6 @@ class Token:
     def __deepcopy__(self, _memo: object) -> Self:
         """Give itself: a frozen value needs no copy."""
         return self
-
-    def __reduce_ex__(self, _protocol: object) -> NoReturn:
-        """Refuse to be pickled."""
-        message = "a Token cannot be pickled, because the pickle would hold it in the clear"
-        raise TypeError(message)
 
 
 class TokenState(enum.Enum):

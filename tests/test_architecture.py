@@ -24,9 +24,9 @@ MAX_LINES = 300
 # or below; a name that ends in a dot stands for the whole subpackage, whose members may
 # import each other without circles.
 LAYERS = [
-    ("errors", "forking"),
+    ("confidential", "errors", "forking"),
     ("clock", "family", "spacing"),
-    ("bodies", "environment", "events", "gate", "settings", "signing", "tokens"),
+    ("bodies", "callback", "environment", "events", "gate", "settings", "signing", "tokens"),
     ("ops", "records"),
     ("account", "effects", "stores."),
     ("custody", "judge", "needs", "news", "wire"),
@@ -50,7 +50,17 @@ LAYERS = [
 # What decides. It waits for nothing: no network, no files, no event loops. A mutex around a
 # few lines of arithmetic is no wait, so `threading` may be imported, and `forking` as well.
 PURE = {
-    *("errors", "clock", "environment", "spacing", "events", "settings", "signing", "tokens"),
+    *(
+        "confidential",
+        "errors",
+        "clock",
+        "environment",
+        "spacing",
+        "events",
+        "settings",
+        "signing",
+        "tokens",
+    ),
     *("records", "effects", "account", "judge", "needs", "news", "bookkeeping", "exchange"),
     *("renewal", "renew", "flow"),
 }

@@ -39,7 +39,7 @@ from httpx_cobo_auth import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
     from httpx_cobo_auth.events import Event
     from httpx_cobo_auth.records import Record, StoreKey, Version
@@ -71,8 +71,7 @@ def texts_of(thing: object) -> Iterator[str]:
         seen.add(id(item))
         yield from (repr(item), str(item), f"{item}")
         if isinstance(item, dict):
-            inside: dict[Any, Any] = item
-            todo += [*inside, *inside.values()]
+            todo += list(cast("Mapping[object, object]", item).items())
         elif isinstance(item, list | tuple | set | frozenset):
             todo += cast("Iterable[object]", item)
         elif type(item).__module__.startswith("httpx_cobo_auth") and hasattr(item, "__dict__"):

@@ -47,6 +47,8 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="an empty folder for journals and logs")
     options = parser.parse_args()
     seconds: float = options.minutes * 60
+    if options.keep and options.keep.exists() and any(options.keep.iterdir()):
+        parser.error("the folder to keep journals and logs in is not empty")
     print(f"seed {options.seed}, {seconds:.0f} s, {options.store} store", flush=True)
     with contextlib.ExitStack() as stack:
         folder: Path = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 CALL_HEADER = "X-Soak-Call"
@@ -65,7 +65,8 @@ class Call:
     @property
     def last_attempt(self) -> tuple[str, str]:
         """What was sent last, and what came of it."""
-        return tuple(self.attempts[-1]) if self.attempts else ("", "")
+        what, outcome = self.attempts[-1] if self.attempts else ("", "")
+        return what, outcome
 
 
 current_call: ContextVar[Call] = ContextVar("current_call")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 WAYS = ("asyncio", "trio", "threads", "mixed")
@@ -34,8 +35,10 @@ class Process:
     popen: subprocess.Popen[str]
     killed_at: float | None = None
 
-    def tell(self, command: dict[str, object]) -> None:
-        """Send one line. One that has just died hears nothing."""
+    def tell(self, command: Mapping[str, object]) -> None:
+        """Send one line. One that is dead hears nothing."""
+        if self.killed_at is not None:
+            return
         pipe = cast("IO[str]", self.popen.stdin)
         with contextlib.suppress(BrokenPipeError):
             pipe.write(json.dumps(command) + "\n")

@@ -149,6 +149,22 @@ class Ledger:
             if life.exchange.at <= now < life.died:
                 life.died, life.cause = now, "revoked"
 
+    def timeline(self) -> str:
+        """Tell all that matters to the tokens, in order; tokens by their numbers."""
+        lines = [(step, "a clock was stepped") for step in self.steps]
+        lines += [(begun, f"no server, until {ended:.3f}") for begun, ended in self.outages]
+        numbers: dict[str, int] = {}
+        for number, (token, life) in enumerate(self.lives_by_token.items(), 1):
+            numbers[token] = number
+            lines.append((life.exchange.at, f"{life.org_id} issued {number} {life.lifetime} s"))
+            lines.append((life.died, f"{life.org_id} {life.cause} {number}"))
+        for arrivals in self.arrivals.values():
+            for one in arrivals:
+                what = "exchange" if one.for_token else f"with {numbers.get(one.bearer)}"
+                text = f"{one.org_id} {one.call} {what}: {one.status} {one.fault or ''}"
+                lines.append((one.at, text))
+        return "".join(f"{at:.3f} {text}\n" for at, text in sorted(lines))
+
     # ------------------------------------------------------------------------- what follows
     def of_call(self, call: str, *, for_token: bool) -> Arrival | None:
         """Give the last request of a call that arrived: an exchange, or one to the API."""
@@ -163,6 +179,10 @@ class Ledger:
     def outage(self, begun: float, ended: float) -> bool:
         """Tell whether nobody could connect for some of that time."""
         return any(start < ended and begun < end for start, end in self.outages)
+
+    def stepped(self, begun: float, ended: float) -> bool:
+        """Tell whether a clock was stepped in that time."""
+        return any(begun <= step <= ended for step in self.steps)
 
     def exchanged(self, org_id: str, begun: float, ended: float) -> list[Arrival]:
         """Give the exchanges that arrived in that time."""

@@ -82,6 +82,7 @@ def outcome_of(fleet: Fleet, ledger: Ledger, org_ids: list[str]) -> Outcome:
         "processes killed": len(killed),
     }
     found = leaks(sorted(fleet.folder.iterdir()), ledger.secrets)
+    (fleet.folder / "timeline").write_text(ledger.timeline())
     outcome.remarks += [f"a secret in {place}" for place in found]
     outcome.remarks += [f"process {name} crashed" for name in crashed]
     twice, lost, ran = _writes(ledger.simulator, calls, org_ids)

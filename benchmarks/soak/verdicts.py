@@ -54,37 +54,48 @@ def judge(call: Call, ledger: Ledger, killed: set[str]) -> tuple[Verdict, str]:
     if call.ended is None:
         return (Verdict.KILLED, "") if call.worker in killed else (Verdict.NEEDLESS, "no end")
     what, outcome = call.last_attempt
-    request = ledger.of_call(call.name, for_token=False)
-    exchange = ledger.of_call(call.name, for_token=True)
-    outage = ledger.outage(call.begun, call.ended)
     if what == "api":
-        if _fits(call, request) or (outage and outcome in _TRANSPORT):
-            return Verdict.INJECTED, ""
-        if call.method == "POST" and not call.replay and call.status == 500:  # noqa: PLR2004
-            return _bounced(request, ledger)
-    broken = exchange is not None and exchange.fault in _BREAKING
-    if what == "token" and call.plain and call.error in _TRANSPORT and (outage or broken):
+        return _refused(call, ledger, cut=_cut(call, outcome, ledger))
+    exchange = ledger.of_call(call.name, for_token=True)
+    broken = _cut(call, outcome, ledger) or (exchange is not None and exchange.fault in _BREAKING)
+    if what == "token" and call.plain and call.error in _TRANSPORT and broken:
         return Verdict.CARRIED, ""
-    if call.error in _NO_TOKEN and what != "api":
+    if call.error in _NO_TOKEN:
         return _without_token(call, call.ended, ledger)
     return Verdict.NEEDLESS, "no fault accounts for it"
 
 
-def _fits(call: Call, request: Arrival | None) -> bool:
+def _cut(call: Call, outcome: str, ledger: Ledger) -> bool:
+    """Tell whether the last attempt broke while nobody could connect."""
+    return outcome in _TRANSPORT and ledger.outage(call.begun, call.ended or call.begun)
+
+
+def _refused(call: Call, ledger: Ledger, *, cut: bool) -> tuple[Verdict, str]:
+    """Judge a call that failed after the request itself was sent."""
+    request = ledger.of_call(call.name, for_token=False)
+    if cut or (request is not None and _fits(call, request)):
+        return Verdict.INJECTED, ""
+    if call.error in _NO_TOKEN:
+        return _without_token(call, call.ended or call.begun, ledger)
+    opted_out = call.method == "POST" and not call.replay
+    if opted_out and call.status == 500 and request is not None:  # noqa: PLR2004
+        return _bounced(request, ledger)
+    return Verdict.NEEDLESS, "no fault accounts for it"
+
+
+def _fits(call: Call, request: Arrival) -> bool:
     """Tell whether the fault that the request met explains the outcome."""
-    if request is None or request.fault is None:
+    if request.fault is None:
         return False
-    if request.fault == "answer":
-        return call.status == request.status
     if request.fault in _BREAKING:
         return call.error in _TRANSPORT
-    return call.error == "ResponseSignatureError"
+    return call.error == "ResponseSignatureError" or call.status == request.status
 
 
-def _bounced(request: Arrival | None, ledger: Ledger) -> tuple[Verdict, str]:
+def _bounced(request: Arrival, ledger: Ledger) -> tuple[Verdict, str]:
     """Judge a write that was refused for a dead token by a 500/1000, which is not replayed."""
-    life = ledger.lives_by_token.get(request.bearer) if request is not None else None
-    if request is None or request.fault is not None or life is None or request.at < life.died:
+    life = ledger.lives_by_token.get(request.bearer)
+    if life is None or request.at < life.died:
         return Verdict.NEEDLESS, "a write was handed back, but its token was alive"
     reason = _before_its_time(life, ledger)
     if reason:
@@ -97,29 +108,31 @@ def _before_its_time(life: Life, ledger: Ledger) -> str:
     if life.cause == "revoked":
         return "revoked"
     if life.heir is not None and life.heir.fault is not None:
-        return "replaced by an exchange that was tampered with"
-    if any(life.exchange.at <= step <= life.died + _AFTER_STEP_S for step in ledger.steps):
+        return "replaced by an exchange whose answer was spoilt"
+    if ledger.stepped(life.exchange.at, life.died + _AFTER_STEP_S):
         return "a clock was stepped in its time"
     return ""
 
 
 def _without_token(call: Call, ended: float, ledger: Ledger) -> tuple[Verdict, str]:
     """Judge a call that failed because no token was to be had."""
-    everybody = ledger.exchanged(call.org_id, call.begun - _LONGEST_HOLD_S, ended)
-    mine = [one for one in everybody if one.worker == call.worker]
+    mine = [
+        one
+        for one in ledger.exchanged(call.org_id, call.begun - _LONGEST_HOLD_S, ended)
+        if one.worker == call.worker
+    ]
     now = [one for one in mine if one.at >= call.begun]
-    outage = ledger.outage(call.begun, ended)
-    if now or outage:
-        last = now[-1].at if now else ended
-        if any(one.fault is None for one in now):
-            return Verdict.NEEDLESS, "an exchange got through"
-        if ledger.token_at(call.org_id, last) is not None:
-            return Verdict.NEEDLESS, "there was a token when the last exchange was sent"
-        return Verdict.DOWN, ""
-    if ledger.token_at(call.org_id, ended) is not None:
+    last = now[-1].at if now else ended
+    life = ledger.token_at(call.org_id, last)
+    stepped = life is not None and ledger.stepped(life.exchange.at, last)
+    reason = "a clock was stepped in the last token's time" if stepped else ""
+    if any(one.fault is None for one in now):
+        return Verdict.NEEDLESS, "an exchange got through"
+    if life is not None and not stepped:
         return Verdict.NEEDLESS, "a token had been delivered, and was good"
-    if mine and mine[-1].fault is not None:
-        return Verdict.HELD, ""
-    if ledger.outage(call.begun - _LONGEST_HOLD_S, ended):
-        return Verdict.HELD, ""
+    if now or ledger.outage(call.begun, ended):
+        return Verdict.DOWN, reason
+    failed_before = mine and mine[-1].fault is not None
+    if failed_before or ledger.outage(call.begun - _LONGEST_HOLD_S, ended):
+        return Verdict.HELD, reason
     return Verdict.NEEDLESS, "no exchange had failed"

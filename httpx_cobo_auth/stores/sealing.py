@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from nacl.exceptions import CryptoError
 from nacl.secret import SecretBox
 
+from httpx_cobo_auth.confidential import Confidential
 from httpx_cobo_auth.errors import ConfigurationError
 from httpx_cobo_auth.stores.checks import Secret
 from httpx_cobo_auth.stores.records_json import decode, encode
@@ -21,7 +22,7 @@ _SEALED = b"httpx-cobo-auth sealed 1\n"
 _HEX_KEY = re.compile(r"[0-9A-Fa-f]{64}")
 
 
-class Codec:
+class Codec(Confidential):
     """Turns records into bytes and back.
 
     Args:

@@ -37,8 +37,11 @@ def test_each_of_many_refused_for_a_wrong_clock_is_replayed_in_threads(
         auth.token(client)  # the exchange corrects the nonce ...
         auth._session.wire.nonces.correct_by(off)  # ... and here it is wrong again
         statuses: list[int] = []
-        with running.hold("api") as hold, in_threads(
-            *[lambda: statuses.append(client.get("/wallets", auth=auth).status_code)] * CALLERS
+        with (
+            running.hold("api") as hold,
+            in_threads(
+                *[lambda: statuses.append(client.get("/wallets", auth=auth).status_code)] * CALLERS
+            ),
         ):
             hold.wait_arrived(CALLERS)
             hold.release()

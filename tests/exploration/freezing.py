@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from functools import cache
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -103,12 +102,17 @@ def frozen(value: object, owners: set[str] | None = None) -> Hashable:  # noqa: 
             return type(value).__name__, *[frozen(getattr(value, name), owners) for name in names]
 
 
-@cache
+_fields: dict[type[object], tuple[str, ...]] = {}
+
+
 def _names_of_fields(kind: type[object]) -> tuple[str, ...]:
-    if not dataclasses.is_dataclass(kind):
-        message = f"when are two of {kind} equal?"
-        raise TypeError(message)
-    return tuple(each.name for each in dataclasses.fields(kind))
+    names = _fields.get(kind)
+    if names is None:
+        if not dataclasses.is_dataclass(kind):
+            message = f"when are two of {kind} equal?"
+            raise TypeError(message)
+        names = _fields[kind] = tuple(each.name for each in dataclasses.fields(kind))
+    return names
 
 
 def frozen_generator(

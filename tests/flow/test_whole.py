@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from httpx_cobo_auth import CoboOAuth
+from httpx_cobo_auth import CoboAuth, CoboOAuth
 from httpx_cobo_auth.errors import RedirectedError
+from httpx_cobo_auth.signing import Ed25519Signer
+from httpx_cobo_auth.testing import CoboSimulator
 from tests.flow.rig import Rig, is_clean
 
 if TYPE_CHECKING:
@@ -231,6 +233,19 @@ def test_a_token_that_a_redirect_took_elsewhere_is_renewed_before_it_is_used_aga
     assert rig.send().status_code == 200
     assert rig.bearers()[-1] != exposed
     assert rig.simulator.counters.exchanges == 2
+
+
+def test_without_a_token_there_is_none_to_renew_after_a_redirect() -> None:
+    """Cobo Auth: what went elsewhere is one signature."""
+    simulator = CoboSimulator()
+    auth = CoboAuth(api_secret="11" * 32, environment=simulator.environment)
+    simulator.add_api_key(Ed25519Signer("11" * 32).public_key)
+    simulator.inject("api", "redirect", url="https://cobo.test:8443/v2/echo")
+    base_url = simulator.environment.base_url
+    with httpx.Client(transport=simulator, base_url=base_url, follow_redirects=True) as client:
+        with pytest.raises(RedirectedError):
+            client.get("/wallets", auth=auth)
+        assert client.get("/wallets", auth=auth).status_code == 200
 
 
 def test_a_forked_child_knows_no_token() -> None:
