@@ -131,8 +131,13 @@ class CoboFlow:
         if tries.forced:
             yield from note_vain(account, call.cause)
             return False
-        tries.forced = True
+        epoch = account.epoch
         renewed, _ = yield from self._renew(Need(Urgency.FORCED, held, cause=call.cause))
+        if account.epoch == epoch and tries.superseded < _MAX_SUPERSEDED:
+            # Taken over from another process, if at all: nothing was forced.
+            tries.superseded += 1
+        else:
+            tries.forced = True
         return renewed is not None
 
     def token(self) -> Flow[HeldToken]:

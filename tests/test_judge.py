@@ -492,7 +492,7 @@ class TestExchangeAnswer:
         answer = wire(ManualClock(START)).exchange_answer(httpx.Response(429), b"")
         assert answer.retry_after is None
 
-    @settings(max_examples=2000, derandomize=True, deadline=None, database=None)
+    @settings(max_examples=1000, derandomize=True, deadline=None, database=None)
     @given(
         st.text(max_size=40)
         | st.lists(

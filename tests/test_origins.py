@@ -241,7 +241,7 @@ urls = st.lists(pieces, max_size=8).map("".join) | st.builds(
 )
 
 
-@settings(max_examples=3000, derandomize=True, deadline=None, database=None)
+@settings(max_examples=2000, derandomize=True, deadline=None, database=None)
 @given(url=urls, base=st.sampled_from([API, PORT, V6, V4]))
 @example(url="https://@api.cobo.com/", base=API)
 def test_whatever_passes_goes_to_the_origin(url: str, base: str) -> None:

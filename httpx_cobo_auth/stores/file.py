@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from httpx_cobo_auth.errors import StoreCorruptError, StoreUnavailableError
 from httpx_cobo_auth.stores.checks import Trouble, attempt, require_version
 from httpx_cobo_auth.stores.folder import Folder, absolute, name_for
-from httpx_cobo_auth.stores.locks import FileHold, try_file_lock
+from httpx_cobo_auth.stores.locks import FileHold, prepare_file_locks, try_file_lock
 from httpx_cobo_auth.stores.records_json import MAX_BYTES
 from httpx_cobo_auth.stores.sealing import Codec
 
@@ -56,6 +56,7 @@ class FileStore:
         self, path: str | os.PathLike[str], *, encryption_key: bytes | str | None = None
     ) -> None:
         """Touch nothing yet."""
+        prepare_file_locks()
         self._folder = Folder(absolute(path))
         self._codec = Codec(None)
         try:

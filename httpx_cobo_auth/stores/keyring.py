@@ -13,7 +13,7 @@ from httpx_cobo_auth.errors import (
 )
 from httpx_cobo_auth.stores.checks import Secret, Trouble, attempt, require_version
 from httpx_cobo_auth.stores.folder import Folder, absolute, name_for
-from httpx_cobo_auth.stores.locks import FileHold, try_file_lock
+from httpx_cobo_auth.stores.locks import FileHold, prepare_file_locks, try_file_lock
 from httpx_cobo_auth.stores.records_json import decode, encode
 from httpx_cobo_auth.stores.worker import Worker
 
@@ -71,9 +71,13 @@ class KeyringStore:
         """Touch nothing yet."""
         try:
             import keyring  # noqa: PLC0415 - an extra
+            import keyring.backends.chainer  # noqa: PLC0415 - not later: see prepare_file_locks
+            import keyring.backends.fail  # noqa: PLC0415
+            import keyring.backends.null  # noqa: PLC0415
         except ImportError:
             message = "KeyringStore needs keyring: pip install 'httpx-cobo-auth[keyring]'"
             raise ConfigurationError(message) from None
+        prepare_file_locks()
         self._choose: Callable[[], KeyringBackend] = (
             keyring.get_keyring if backend is None else lambda: backend
         )

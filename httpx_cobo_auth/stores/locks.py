@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import filelock
 
-__all__ = ["FileHold", "try_file_lock"]
+__all__ = ["FileHold", "prepare_file_locks", "try_file_lock"]
 
 
 class FileHold:
@@ -39,6 +39,16 @@ class FileHold:
             self._lock.release(force=True)
 
 
+def prepare_file_locks() -> None:
+    """Import what locking needs, for the constructors of stores.
+
+    Not with this package, because it takes longer than the rest of it; and not with the first
+    lock either: a child that is forked while another thread imports something waits for ever
+    to import the same.
+    """
+    import filelock  # noqa: F401, PLC0415
+
+
 def try_file_lock(path: Path) -> FileHold | None:
     """Take the lock at ``path``, in a folder that exists, if nobody has it.
 
@@ -46,7 +56,7 @@ def try_file_lock(path: Path) -> FileHold | None:
         OSError: there is no lock to be had there.
 
     """
-    import filelock  # noqa: PLC0415 - takes longer than the rest of a store, and not all need it
+    import filelock  # noqa: PLC0415 - see above
 
     lock = filelock.FileLock(path, thread_local=False, mode=0o600, fallback_to_soft=False)
     try:

@@ -12,11 +12,13 @@ import pytest
 from blockbuster import BlockingError
 
 from httpx_cobo_auth import Ed25519Signer, MemoryStore, StoreUnavailableError
+from httpx_cobo_auth.custody import Custody
+from httpx_cobo_auth.records import StoreKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from httpx_cobo_auth.records import Record, StoreKey, Version
+    from httpx_cobo_auth.records import Record, Version
     from httpx_cobo_auth.stores.base import StoreLock
     from httpx_cobo_auth.stores.memory import _Lock
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
@@ -166,6 +168,19 @@ class TestStores:
             assert store._locks == {}
             await auth.arenew(client)
         assert running.counters.exchanges == 2
+
+    async def test_a_lock_that_is_garbage_is_released_elsewhere(self) -> None:
+        """Garbage may be collected on an event loop, which a store must not block."""
+        store = SlowStore()
+        store.permission.set()
+        flows = [Custody(store, StoreKey("https://cobo.test/v2", "client", "org"), 60.0)]
+        assert await anyio.to_thread.run_sync(flows[0].try_lock)
+        store.permission.clear()
+        flows.clear()
+        assert not store.released.is_set()
+        store.permission.set()
+        await until(store.released.is_set)
+        assert threading.get_ident() not in store.threads
 
     async def test_a_call_that_does_not_end_is_given_up(
         self, running: CoboSimulator, make_auth: MakesAuth, monkeypatch: pytest.MonkeyPatch

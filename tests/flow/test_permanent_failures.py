@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from httpx_cobo_auth.testing import ManualClock
 
-CALLS = 600
+CALLS = 500
 WAYS = pytest.mark.parametrize("plain", [False, True], ids=["auth.client()", "auth="])
 
 

@@ -473,5 +473,5 @@ class Machine(RuleBasedStateMachine):
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(
-    max_examples=200, stateful_step_count=60, deadline=None, derandomize=True
+    max_examples=120, stateful_step_count=50, deadline=None, derandomize=True
 )

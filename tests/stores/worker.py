@@ -147,7 +147,6 @@ def fork_while_the_lock_is_held(worker: Worker) -> None:
         hold = None if held.wait(2) else try_lock(key, ttl=5)
         if os.fork() == 0:
             worker.store.try_lock = try_lock  # type: ignore[method-assign]
-            import faulthandler; faulthandler.dump_traceback_later(9)
             worker.outcomes.clear()
             worker.task = {**worker.task, "how": "threads"}
             report(worker.run(), "forked")
@@ -165,6 +164,8 @@ def report(result: dict[str, Any], name: str) -> None:
 
 def main() -> None:
     worker = Worker(json.loads(sys.argv[1]))
+    # A child forked while another thread imports something waits for ever to import the same.
+    httpx.Client().close()
     os.write(1, b"ready\n")
     os.read(0, 1)
     if worker.task.get("fork"):
