@@ -244,6 +244,17 @@ class TestNonces:
         assert nonces == pytest.approx([server_time * 1000] * 3, abs=3)
         assert nonces == sorted(set(nonces))
 
+    def test_of_many_who_see_it_one_corrects(self) -> None:
+        """Hazard 31: two requests refused for the same clock do not correct it twice."""
+        source = NonceSource(SteppedClock())
+        base, server_time = source.base, 1_800_003_600.0
+        late = [source.seconds_behind(server_time, base) for _ in range(2)]
+        for seconds in late:
+            source.correct_by(seconds, base)
+        assert source.seconds_behind(server_time) == pytest.approx(0)
+        assert source.seconds_behind(server_time, base) == pytest.approx(3600)
+        assert source.base != base
+
     def test_a_nonce_drawn_during_a_correction_does_not_undo_it(self) -> None:
         """Hazard 31: a thread that read the clock before must not carry the old time over."""
 

@@ -11,6 +11,9 @@ from benchmarks.soak.calls import CALL_HEADER
 if TYPE_CHECKING:
     from httpx_cobo_auth.testing import CoboSimulator, LogEntry
 
+FAKE_EXPIRY = "answer", 500
+"""The fault that looks like an expired token, by kind and status; no other looks like it."""
+
 _MARGIN = 0.1
 _SLACK_S = 0.3
 _WHOLE = {None, "delay"}
@@ -45,6 +48,7 @@ class Life:
         died: when it ended, or will end.
         cause: why: ``expired``, ``revoked`` or ``replaced``.
         heir: the exchange that replaced it, if one did.
+        denied: when a fault first said of it, untruly, that it was dead.
 
     """
 
@@ -54,6 +58,7 @@ class Life:
     died: float
     cause: str = "expired"
     heir: Arrival | None = None
+    denied: float = float("inf")
 
     @property
     def delivered(self) -> bool:
@@ -124,6 +129,9 @@ class Ledger:
             at=entry.at - (clock.time() - clock.monotonic()),
         )
         self.arrivals[arrival.call].append(arrival)
+        if (arrival.fault, arrival.status) == FAKE_EXPIRY and arrival.bearer in self.lives_by_token:
+            life = self.lives_by_token[arrival.bearer]
+            life.denied = min(life.denied, arrival.at)
         if arrival.for_token:
             self.exchanges[str(entry.org_id)].append(arrival)
         if entry.issued is not None:
@@ -183,6 +191,12 @@ class Ledger:
     def stepped(self, begun: float, ended: float) -> bool:
         """Tell whether a clock was stepped in that time."""
         return any(begun <= step <= ended for step in self.steps)
+
+    def doubted(self, life: Life, ended: float) -> str:
+        """Tell why, by then, a live token could pass for a dead one; empty if it could not."""
+        if self.stepped(life.exchange.at, ended):
+            return "a clock was stepped in the token's time"
+        return "a faked 500/1000 denied the token" if life.denied <= ended else ""
 
     def exchanged(self, org_id: str, begun: float, ended: float) -> list[Arrival]:
         """Give the exchanges that arrived in that time."""

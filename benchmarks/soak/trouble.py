@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
+import os
+import socket
 import time
 import uuid
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.soak.calls import TRANSFER
 from benchmarks.soak.fleet import WAYS
+from benchmarks.soak.ledger import FAKE_EXPIRY
 
 if TYPE_CHECKING:
     import random
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 LIFETIMES_S = (8, 20)
 _HOUR_S = 3600.0
+_PORTS = 20_000 + os.getpid() % 10_000, 32_000
 _FORCED_FREELY = 2
 """Organizations are new every minute, but four forced renewals an hour are all they get: those
 that follow from a revoked token, and what else may ask for one."""
@@ -52,7 +56,7 @@ AT_API: list[Kind] = [
     ("drop", {"effect": False}),
     ("answer", {"status": 429}),
     ("answer", {"status": 429, "retry_after": 2}),
-    ("answer", {"status": 500}),
+    ("answer", {"status": 504, "signed": False}),
     ("answer", {"status": 503, "effect": True}),
     ("answer", {"status": 502, "signed": False}),
     ("garbage", {"signed": False}),
@@ -60,6 +64,16 @@ AT_API: list[Kind] = [
     ("tamper", {}),
     ("delay", {"delay_s": 0.7}),
 ]
+
+
+def _free_port() -> int:
+    """Find a port that no connection is given by itself while the server is away."""
+    for port in range(*_PORTS):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    message = "no port is free"
+    raise RuntimeError(message)
 
 
 class Trouble:
@@ -87,11 +101,12 @@ class Trouble:
         self._ledger = ledger
         self._chance = chance
         self._pace = pace
-        self._server = ExitStack()
+        self._server = contextlib.ExitStack()
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._forced: dict[str, int] = {}
-        self._port = 0
+        self._port = _free_port()
+        self._down = False
         self.base_url = self._serve()
         self.org_ids: list[str] = []
         self.kinds: dict[str, int] = {}
@@ -176,12 +191,14 @@ class Trouble:
 
     def _fake_expiry(self) -> None:
         """Answer as if the token had expired, after a write that took effect, or to a read."""
+        kind: Any
+        kind, status = FAKE_EXPIRY
         where, method = self._chance.choice(((TRANSFER, "POST"), ("/wallets", "GET")))
         fault = self._simulator.inject(
             f"/v2{where}",
-            "answer",
+            kind,
             method=method,
-            status=500,
+            status=status,
             error_code=1000,
             effect=method == "POST",
         )
@@ -191,6 +208,9 @@ class Trouble:
         self._until(seconds, fault.remove)
 
     def _restart_server(self) -> None:
+        if self._down:
+            return
+        self._down = True
         begun = time.monotonic()
         self._server.close()
         # Open-ended, until it is over.
@@ -199,13 +219,12 @@ class Trouble:
 
     def _back(self) -> None:
         self._serve()
-        begun, end = self._ledger.outages[-1]
-        self._ledger.outages[-1] = begun, min(end, time.monotonic())
+        begun, _ = self._ledger.outages[-1]
+        self._ledger.outages[-1] = begun, time.monotonic()
+        self._down = False
 
     def _serve(self) -> str:
-        environment = self._server.enter_context(self._simulator.serve(port=self._port))
-        self._port = int(environment.base_url.rpartition(":")[2].partition("/")[0])
-        return environment.base_url
+        return self._server.enter_context(self._simulator.serve(port=self._port)).base_url
 
     # ------------------------------------------------------------------------ to the tokens
     def _revoke(self) -> None:

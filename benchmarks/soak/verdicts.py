@@ -31,7 +31,6 @@ _NO_TOKEN = {
 }
 _BREAKING = {"drop", "hang"}
 _LONGEST_HOLD_S = 30.0
-_AFTER_STEP_S = 5.0
 
 
 class Verdict(enum.Enum):
@@ -109,9 +108,7 @@ def _before_its_time(life: Life, ledger: Ledger) -> str:
         return "revoked"
     if life.heir is not None and life.heir.fault is not None:
         return "replaced by an exchange whose answer was spoilt"
-    if ledger.stepped(life.exchange.at, life.died + _AFTER_STEP_S):
-        return "a clock was stepped in its time"
-    return ""
+    return ledger.doubted(life, life.died)
 
 
 def _without_token(call: Call, ended: float, ledger: Ledger) -> tuple[Verdict, str]:
@@ -124,11 +121,10 @@ def _without_token(call: Call, ended: float, ledger: Ledger) -> tuple[Verdict, s
     now = [one for one in mine if one.at >= call.begun]
     last = now[-1].at if now else ended
     life = ledger.token_at(call.org_id, last)
-    stepped = life is not None and ledger.stepped(life.exchange.at, last)
-    reason = "a clock was stepped in the last token's time" if stepped else ""
+    reason = ledger.doubted(life, last) if life is not None else ""
     if any(one.fault is None for one in now):
         return Verdict.NEEDLESS, "an exchange got through"
-    if life is not None and not stepped:
+    if life is not None and not reason:
         return Verdict.NEEDLESS, "a token had been delivered, and was good"
     if now or ledger.outage(call.begun, ended):
         return Verdict.DOWN, reason

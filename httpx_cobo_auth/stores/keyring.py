@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -71,12 +72,12 @@ class KeyringStore:
         """Touch nothing yet."""
         try:
             import keyring  # noqa: PLC0415 - an extra
-            import keyring.backends.chainer  # noqa: PLC0415 - not later: see prepare_file_locks
-            import keyring.backends.fail  # noqa: PLC0415
-            import keyring.backends.null  # noqa: PLC0415
         except ImportError:
             message = "KeyringStore needs keyring: pip install 'httpx-cobo-auth[keyring]'"
             raise ConfigurationError(message) from None
+        # Not later: see prepare_file_locks.
+        for name in ("chainer", "fail", "null"):
+            importlib.import_module(f"keyring.backends.{name}")
         prepare_file_locks()
         self._choose: Callable[[], KeyringBackend] = (
             keyring.get_keyring if backend is None else lambda: backend

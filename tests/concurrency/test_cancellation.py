@@ -18,13 +18,22 @@ import anyio.lowlevel
 import httpx
 import pytest
 
-from httpx_cobo_auth import CoboOAuth, FileStore, MemoryStore, Timeouts, TokenStore
+from httpx_cobo_auth import (
+    CoboOAuth,
+    FileStore,
+    MemoryStore,
+    RenewalTimeoutError,
+    Timeouts,
+    TokenStore,
+)
+from httpx_cobo_auth.custody import Custody
+from httpx_cobo_auth.records import StoreKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
 
-    from httpx_cobo_auth.records import StoreKey
+    from httpx_cobo_auth.records import Record
     from httpx_cobo_auth.stores.memory import _Lock
     from httpx_cobo_auth.testing import CoboSimulator, Hold, ManualClock
     from tests.concurrency.conftest import MakesAuth, RunsThreads
@@ -318,6 +327,79 @@ class TestWaiters:
                 hold.release()
             await aall_well(client, auth, running)
         assert running.counters.exchanges == 1
+
+
+def test_a_lock_is_not_taken_away_in_the_middle_of_a_call(in_threads: RunsThreads) -> None:
+    """Whoever has been given up for dead may yet be saving: its lock stays until that is done."""
+    entered, leave = threading.Event(), threading.Event()
+
+    class Slow(MemoryStore):
+        def load(self, key: StoreKey) -> Record | None:
+            entered.set()
+            assert leave.wait(30)
+            return super().load(key)
+
+    slow, key = Slow(), StoreKey("https://cobo.test/v2", "client", "org")
+    custody = Custody(slow, key, 60.0)
+    assert custody.try_lock()
+    with in_threads(custody.load):
+        assert entered.wait(30)
+        custody.let_go()
+        assert slow.try_lock(key, ttl=60.0) is None
+        leave.set()
+    custody.let_go()
+    assert slow.try_lock(key, ttl=60.0) is not None
+
+
+class TestPatience:
+    """Whoever waits for a renewal that does not end, fails in finite time, by a typed error."""
+
+    @pytest.fixture(autouse=True)
+    def impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Timeouts, "wait", 0.05)
+
+    @pytest.mark.parametrize(
+        ("method", "message"), [("GET", "another renewal"), ("POST", "sending a write")]
+    )
+    def test_of_threads(
+        self,
+        method: str,
+        message: str,
+        running: CoboSimulator,
+        make_auth: MakesAuth,
+        in_threads: RunsThreads,
+    ) -> None:
+        """Others go on where they can; the renewal itself is not disturbed."""
+        auth = make_auth(running)
+        client = auth.client(transport=running)
+        hold = running.hold("token")
+        with client, in_threads(lambda: auth.renew(client)):
+            hold.wait_arrived()
+            until(lambda: auth._session.gate._door_closed)
+            with pytest.raises(RenewalTimeoutError, match=message):
+                client.request(method, "/echo")
+            hold.release()
+        nothing_held(auth)
+        assert running.counters.exchanges == 1
+
+    @pytest.mark.anyio
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    async def test_of_tasks(
+        self, method: str, running: CoboSimulator, make_auth: MakesAuth
+    ) -> None:
+        """The same for tasks."""
+        auth = make_auth(running)
+        hold = running.hold("token")
+        async with (
+            auth.async_client(transport=running) as client,
+            anyio.create_task_group() as group,
+        ):
+            group.start_soon(auth.arenew, client)
+            await hold.await_arrived()
+            with pytest.raises(RenewalTimeoutError):
+                await client.request(method, "/echo")
+            hold.release()
+        nothing_held(auth)
 
 
 @pytest.mark.anyio
