@@ -43,6 +43,7 @@ _TOO_MANY = frozenset({2010, 2026})
 _EXPIRED_OR_WORSE = 1000
 _CLOCK_TOLERANCE_S = 60.0
 _LONGEST_TEXT = 500
+_HIGHEST_CODE = 2**31 - 1
 
 _UNAUTHORIZED = 401
 _FORBIDDEN = 403
@@ -84,8 +85,7 @@ def judge_answer(answer: Answer) -> Verdict:
 
 def error_code_of(body: bytes) -> int | None:
     """Give the ``error_code`` of one of Cobo's errors, ``None`` where it is no such thing."""
-    code = _json_object(body).get("error_code")
-    return code if _is_int(code) else None
+    return _code_in(_json_object(body))
 
 
 class Outcome(enum.Enum):
@@ -200,8 +200,7 @@ def _said(answer: ExchangeAnswer, *tokens: Token | None) -> dict[str, Any]:
         if secret
     ]
     fields = _json_object(answer.body or b"")
-    code = fields.get("error_code")
-    said: dict[str, Any] = {"error_code": code if _is_int(code) else None}
+    said: dict[str, Any] = {"error_code": _code_in(fields)}
     for name in ("error", "error_description", "error_message", "error_id"):
         text = fields.get(name)
         said[name] = _clean(text, secrets) if isinstance(text, str) else None
@@ -233,5 +232,7 @@ def _json_object(body: bytes) -> dict[str, Any]:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _code_in(fields: dict[str, Any]) -> int | None:
+    code = fields.get("error_code")
+    fits = isinstance(code, int) and not isinstance(code, bool) and abs(code) <= _HIGHEST_CODE
+    return code if fits else None

@@ -189,7 +189,9 @@ class Performer:
         else:
             body = yield ReadAnswer(response)
         if body is None:
-            return Answer(status)
+            # Longer than any error of Cobo's, and still holding the connection that an exchange
+            # would need: the caller's alone.
+            return _FINE
         return Answer(status, error_code_of(body), wire.seconds_off(response, body, self._base))
 
     def _exchange(self, effect: Exchange) -> Steps[ExchangeAnswer | ExchangeFault]:

@@ -307,6 +307,39 @@ assert os.waitpid(child, 0)[1] == 0
     run_python(program)
 
 
+def test_a_fork_waits_for_a_call_under_way(run_python: RunsPython) -> None:
+    """The first one imports backends; a child of that moment could never import them.
+
+    A call that forks itself is not waited for.
+    """
+    program = """
+import os, threading, time
+from httpx_cobo_auth.stores.worker import Worker
+
+begun, ended = threading.Event(), []
+
+def slow():
+    begun.set()
+    time.sleep(0.3)
+    ended.append(1)
+
+def fork():
+    child = os.fork()
+    if child == 0:
+        os._exit(len(ended))
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+worker = Worker(10)
+threading.Thread(target=worker.call, args=(slow,)).start()
+begun.wait()
+assert fork() == 1
+start = time.monotonic()
+assert worker.call(fork) == 1
+assert time.monotonic() - start < 4
+"""
+    run_python(program)
+
+
 @pytest.mark.anyio
 async def test_no_event_loop_waits_for_the_keyring(
     make_store: Callable[..., KeyringStore], backend: Backend, simulator: CoboSimulator

@@ -127,3 +127,19 @@ class TestLong:
                     assert len(await response.aread()) > 16 * 1024 * 1024
                 (await client.post("/echo")).raise_for_status()
         assert running.counters.exchanges == 1
+
+
+def test_a_refusal_too_long_for_cobo_is_the_callers(
+    running: CoboSimulator, make_auth: MakesAuth, make_client: MakesClient
+) -> None:
+    """It holds the only connection while nobody reads it, so no exchange waits for that one."""
+    with running.serve():
+        limits = httpx.Limits(max_connections=1)
+        with make_client(make_auth(running), limits=limits) as client:
+            client.get("/wallets")
+            running.inject("/v2/wallets", status=401, body=b"x" * 200_000)
+            refused = client.get("/wallets")
+            again = client.get("/wallets")
+    assert (refused.status_code, len(refused.content)) == (401, 200_000)
+    assert again.status_code == 200
+    assert running.counters.exchanges == 1
