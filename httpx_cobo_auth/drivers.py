@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, assert_never, cast
 
 import anyio
 import anyio.lowlevel
@@ -138,6 +138,7 @@ class SyncDriver:
                 return op.waiter.wait(op.seconds) if op.waiter else time.sleep(op.seconds)
             case SendOwn():
                 return self._own().send(op.request, auth=None, follow_redirects=False, stream=True)
+        assert_never(op)
 
 
 # ------------------------------------------------------------------------------------ async
@@ -195,7 +196,7 @@ class AsyncDriver:
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Go through the steps of one flow."""
         request = performer.check()
-        if request is not None:
+        if request is not None:  # pragma: no branch - what has no request is for `run`
             await request.aread()
         result: Any = None
         failure: Exception | None = None
@@ -256,6 +257,7 @@ class AsyncDriver:
                     return await self._own().send(
                         op.request, auth=None, follow_redirects=False, stream=True
                     )
+        assert_never(op)
 
 
 async def _call_store(op: CallStore) -> Any:  # noqa: ANN401
@@ -268,6 +270,7 @@ async def _call_store(op: CallStore) -> Any:  # noqa: ANN401
         case How.THREAD:
             with anyio.fail_after(_STORE_TIMEOUT_S):
                 return await _in_thread(op.method)
+    assert_never(op.how)
 
 
 async def _in_thread(method: Callable[[], _T]) -> _T:

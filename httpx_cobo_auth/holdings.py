@@ -84,6 +84,9 @@ class Holdings:
     def leave(self, error: CoboAuthError | None) -> Steps[None]:
         """Give the seat back, and the store's lock before it."""
         yield from self.unlock_store()
+        self._release_seat(error)
+
+    def _release_seat(self, error: CoboAuthError | None = None) -> None:
         seat, self.seat = self.seat, None
         if seat is not None:
             seat.release(error)
@@ -115,14 +118,14 @@ class Holdings:
     def drain(self, timeout: float) -> Steps[bool]:
         """Close the door; tell whether all writes in flight ended in that many seconds."""
         gate, seat = self._session.gate, self.seat
+        assert seat is not None  # noqa: S101 - only a renewal drains
         deadline = time.monotonic() + timeout
-        while seat is not None:
+        while True:
             waiter = self._driver.new_waiter()
             if gate.drain(seat.number, waiter):
                 return True
             if not (yield from self._wait(waiter, deadline)):
-                break
-        return False
+                return False
 
     def _wait(self, waiter: Waiting, deadline: float) -> Steps[bool]:
         """Wait to be woken; tell whether there is time left to look again."""
@@ -195,8 +198,6 @@ class Holdings:
     def close(self) -> Callable[[], Any] | None:
         """Give back what is held; gives the release of the store's lock, if that is left."""
         self.end_write()
-        seat, self.seat = self.seat, None
-        if seat is not None:
-            seat.release()
+        self._release_seat()
         custody = self._custody
         return custody.release if custody is not None and custody.close() else None

@@ -75,9 +75,9 @@ class Renewal:
             return None
         held_off = need.forced and account.forced_wait() > 0.0
         remembered = account.held_failure()
-        spaced = held_off or remembered is not None
-        if account.held is None or (need.forced and not spaced) or (spaced and account.may_look()):
-            # That needs no lock.
+        if account.held is None or need.forced or (remembered is not None and not need.optional):
+            # That needs no lock. Whoever would fail looks, however often that is: another
+            # process may have got a token meanwhile.
             record = yield from newer_record(account)
             held = self._take_over(record) if record is not None else None
             if held is not None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 ORGANIZATIONS = 3
-NEW_ORGANIZATIONS_S = 60.0
+NEW_ORGANIZATIONS_S = 30.0
 TASKS = 6
 PAUSE_S = 0.25
 CALM_S = 2.0
@@ -92,7 +92,7 @@ def soak(seconds: float, seed: int, folder: Path, store: tuple[str, str]) -> Out
         while time.monotonic() < begun + seconds - CALM_S:
             trouble.tick()
             ledger.collect()
-            if time.monotonic() > renamed + NEW_ORGANIZATIONS_S:
+            if time.monotonic() > renamed + NEW_ORGANIZATIONS_S * pace:
                 renamed = time.monotonic()
                 fleet.use(trouble.new_orgs(ORGANIZATIONS))
             time.sleep(TICK_S)

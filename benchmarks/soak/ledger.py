@@ -83,7 +83,7 @@ class Ledger:
         lives_by_token: the same, by access token.
         secrets: each token that was ever issued, and the app's secret.
         outages: from when to when nobody could connect.
-        steps: when a wall clock was stepped.
+        unsettled: from when to when the workers' wall clocks may have differed.
 
     """
 
@@ -98,7 +98,7 @@ class Ledger:
     lives_by_token: dict[str, Life] = field(default_factory=dict[str, Life])
     secrets: set[str] = field(default_factory=set[str])
     outages: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
-    steps: list[float] = field(default_factory=list[float])
+    unsettled: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
     _last: LogEntry | None = None
 
     def collect(self) -> None:
@@ -159,7 +159,7 @@ class Ledger:
 
     def timeline(self) -> str:
         """Tell all that matters to the tokens, in order; tokens by their numbers."""
-        lines = [(step, "a clock was stepped") for step in self.steps]
+        lines = [(begun, f"clocks differ, until {ended:.3f}") for begun, ended in self.unsettled]
         lines += [(begun, f"no server, until {ended:.3f}") for begun, ended in self.outages]
         numbers: dict[str, int] = {}
         for number, (token, life) in enumerate(self.lives_by_token.items(), 1):
@@ -186,11 +186,11 @@ class Ledger:
 
     def outage(self, begun: float, ended: float) -> bool:
         """Tell whether nobody could connect for some of that time."""
-        return any(start < ended and begun < end for start, end in self.outages)
+        return _overlap(self.outages, begun, ended)
 
     def stepped(self, begun: float, ended: float) -> bool:
-        """Tell whether a clock was stepped in that time."""
-        return any(begun <= step <= ended for step in self.steps)
+        """Tell whether a clock was stepped in that time, or differed from another."""
+        return _overlap(self.unsettled, begun, ended)
 
     def doubted(self, life: Life, ended: float) -> str:
         """Tell why, by then, a live token could pass for a dead one; empty if it could not."""
@@ -201,3 +201,7 @@ class Ledger:
     def exchanged(self, org_id: str, begun: float, ended: float) -> list[Arrival]:
         """Give the exchanges that arrived in that time."""
         return [one for one in self.exchanges.get(org_id, ()) if begun <= one.at <= ended]
+
+
+def _overlap(intervals: list[tuple[float, float]], begun: float, ended: float) -> bool:
+    return any(start < ended and begun < end for start, end in intervals)

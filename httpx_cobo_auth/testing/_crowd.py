@@ -97,7 +97,7 @@ def _act(
                 count_up(store, key, int(argument))
             else:
                 _hold(role, store, key, argument, messages)
-    except Exception:  # noqa: BLE001  # pragma: no cover - told to who listens
+    except Exception:  # noqa: BLE001 - told to who listens
         messages.send(traceback.format_exc())
     messages.send("done")
 

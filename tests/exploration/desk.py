@@ -83,7 +83,7 @@ class Desk:
             Given(value, error),
         )
         world = set_process(world, caller.process, process._replace(account=account))
-        excused = process.doubt >= Doubt.EXCUSED
+        excused = caller.impatient or process.doubt >= Doubt.EXCUSED
         caller = caller._replace(
             local=number, phase=Phase.READY, ended=False, excused=excused, answer=0
         )

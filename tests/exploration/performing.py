@@ -181,7 +181,8 @@ class Performing(Desk):
         caller = world.callers[who]
         match self._effect(caller):
             case Enter():
-                return self._resume(world, who, Entry())
+                caller = caller._replace(impatient=True)
+                return self._resume(set_caller(world, who, caller), who, Entry())
             case BeginWrite():
                 return self._resume(world, who, error=_WAITED)
             case Drain():

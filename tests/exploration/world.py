@@ -72,6 +72,7 @@ class Caller(NamedTuple):
         barred: whether its write must not be sent again.
         exchanged: whether the last answer that it was given is the token endpoint's.
         undrained: whether it goes on although writes are in flight.
+        impatient: whether it has waited in vain for somebody else's renewal to end.
         killing: whether the exchange whose answer is on its way has killed a token.
         excused: whether its write may meet a dead token.
         status: of the last answer to its request.
@@ -91,6 +92,7 @@ class Caller(NamedTuple):
     barred: bool = False
     exchanged: bool = False
     undrained: bool = False
+    impatient: bool = False
     killing: bool = False
     excused: bool = False
     status: int = 0

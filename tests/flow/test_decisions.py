@@ -432,21 +432,15 @@ def test_a_replay_that_is_refused_again_was_in_vain_and_is_handed_over() -> None
         UnlockStore(),
     )
     assert desk.account.forced_wait() == 30.0
-    # The next refusal looks into the store, and that is all.
-    play(
-        desk.flow.request(read()),
-        (Sending("b"), REFUSED),
-        (Enter(desk.account.settings.timeouts.wait), ENTERED),
-        (Load(), renewed),
-        Leave(),
-    )
-    # The one after that not even there.
-    play(
-        desk.flow.request(read()),
-        (Sending("b"), REFUSED),
-        (Enter(desk.account.settings.timeouts.wait), ENTERED),
-        Leave(),
-    )
+    # The next refusals look into the store, and that is all.
+    for _ in range(2):
+        play(
+            desk.flow.request(read()),
+            (Sending("b"), REFUSED),
+            (Enter(desk.account.settings.timeouts.wait), ENTERED),
+            (Load(), renewed),
+            Leave(),
+        )
 
 
 def test_the_request_that_was_refused_is_what_resets_the_spacing() -> None:

@@ -789,13 +789,13 @@ def _rules(answer: object) -> dict[type, object]:
 
 
 def test_a_refusal_is_remembered_for_some_seconds() -> None:
-    """Each caller raises an error of its own. Now and then the store is looked into."""
+    """Each caller raises an error of its own, once it has looked into the store."""
     desk = Desk()
     _refused_for_good(desk)
     errors: list[CoboAuthError] = []
-    for looks in ([(Load(), None)], []):
+    for _ in range(2):
         with pytest.raises(TokenRefusedError, match="installed") as caught:
-            play(desk.flow.request(read()), (Enter(WAIT_S), ENTERED), *looks, Leave)
+            play(desk.flow.request(read()), (Enter(WAIT_S), ENTERED), (Load(), None), Leave)
         errors.append(caught.value)
     assert errors[0] is not errors[1]
     desk.clock.advance(10)

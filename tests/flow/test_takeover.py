@@ -1,4 +1,4 @@
-"""A token that another process renewed is no renewal of one's own."""
+"""A token that another process renewed is no renewal of one's own, and is found as soon as it is needed."""
 
 from __future__ import annotations
 
@@ -6,23 +6,31 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from httpx_cobo_auth import CoboOAuth, FileStore, Token
+from httpx_cobo_auth import CoboOAuth, FileStore, Token, TokenEndpointError
 from httpx_cobo_auth.records import Record, StoreKey
 from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from typing import Literal
 
+    import httpx
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
-@pytest.mark.parametrize("status", [500, 401])
-def test_a_token_taken_over_that_is_refused_as_well_is_renewed_at_once(
-    tmp_path: Path, method: str, status: Literal[500, 401]
-) -> None:
-    """Nothing was forced so far, so nothing was in vain, and nothing is held off."""
-    simulator = CoboSimulator(clock=ManualClock(), expired_status=status)
-    store = FileStore(tmp_path / "tokens")
+
+@pytest.fixture
+def simulator() -> CoboSimulator:
+    return CoboSimulator(clock=ManualClock())
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FileStore:
+    return FileStore(tmp_path / "tokens")
+
+
+@pytest.fixture
+def client(simulator: CoboSimulator, store: FileStore) -> Iterator[httpx.Client]:
+    """Give a client that has got its first token."""
     auth = CoboOAuth(
         client_id=simulator.client_id,
         app_secret=simulator.app_secret,
@@ -34,14 +42,55 @@ def test_a_token_taken_over_that_is_refused_as_well_is_renewed_at_once(
     )
     with auth.client(transport=simulator) as client:
         assert client.get("/wallets").status_code == 200
-        _renewed_elsewhere(simulator, store)
-        simulator.revoke_tokens()
-        assert client.request(method, "/echo").is_success
-        assert simulator.counters.exchanges == 2
-        # And again: one renewal that helped is not yet one too many.
-        simulator.revoke_tokens()
-        assert client.request(method, "/echo").is_success
-        assert simulator.counters.exchanges == 3
+        yield client
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("status", [500, 401])
+def test_a_token_taken_over_that_is_refused_as_well_is_renewed_at_once(
+    simulator: CoboSimulator,
+    store: FileStore,
+    client: httpx.Client,
+    method: str,
+    status: Literal[500, 401],
+) -> None:
+    """Nothing was forced so far, so nothing was in vain, and nothing is held off."""
+    simulator.expired_status = status
+    _renewed_elsewhere(simulator, store)
+    simulator.revoke_tokens()
+    assert client.request(method, "/echo").is_success
+    assert simulator.counters.exchanges == 2
+    # And again: one renewal that helped is not yet one too many.
+    simulator.revoke_tokens()
+    assert client.request(method, "/echo").is_success
+    assert simulator.counters.exchanges == 3
+
+
+def test_a_failure_is_raised_no_longer_than_until_another_process_got_a_token(
+    simulator: CoboSimulator, store: FileStore, client: httpx.Client
+) -> None:
+    """Also where it is remembered for half a minute, and the store was looked into just now."""
+    simulator.clock.advance(simulator.token_lifetime)
+    with simulator.inject("token", "answer", status=503, retry_after=30, times=None):
+        for _ in range(3):
+            with pytest.raises(TokenEndpointError):
+                client.get("/wallets")
+    _renewed_elsewhere(simulator, store)
+    assert client.get("/wallets").status_code == 200
+
+
+def test_a_refusal_is_handed_back_no_longer_than_until_another_process_got_a_token(
+    simulator: CoboSimulator, store: FileStore, client: httpx.Client
+) -> None:
+    """Also while forced renewals are held off, and the store was looked into just now."""
+    with simulator.inject("api", "answer", status=500, error_code=1000, times=None):
+        for _ in range(3):
+            assert client.get("/wallets").status_code == 500
+    simulator.revoke_tokens()
+    assert client.get("/wallets").status_code == 500
+    _renewed_elsewhere(simulator, store)
+    assert client.get("/wallets").status_code == 200
+    assert simulator.counters.exchanges == 2
 
 
 def _renewed_elsewhere(simulator: CoboSimulator, store: FileStore) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import math
+import multiprocessing
 from typing import TYPE_CHECKING, Any
 from unittest import SkipTest
 
@@ -15,7 +16,7 @@ import pytest
 
 from httpx_cobo_auth import FileStore, KeyringStore, MemoryStore, RedisStore, StoreConflictError
 from httpx_cobo_auth.stores.folder import name_for
-from httpx_cobo_auth.testing import StoreContract, _actors
+from httpx_cobo_auth.testing import StoreContract, _actors, _crowd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -183,6 +184,11 @@ class MixesOrganizations(Careless):
         super().save(dataclasses.replace(key, org_id="any"), record, expected=expected)
 
 
+class MixesVersions(Careless):
+    def save(self, key: StoreKey, record: Record, *, expected: Version) -> None:
+        super().save(key, record, expected=(expected[0] + 1, None))
+
+
 class Hold:
     def remaining(self) -> float:
         return math.inf
@@ -226,6 +232,20 @@ def test_what_does_not_apply_is_skipped() -> None:
         contract.test_all_objects_see_the_same_records(MemoryStore)
     with pytest.raises(SkipTest, match="an event loop is not forked"):
         contract.test_a_fork_inherits_no_lock(lambda: store)
+
+
+def test_what_goes_wrong_in_another_process_is_told(key: StoreKey) -> None:
+    """With its traceback, to the test that waits for it."""
+    ours, theirs = multiprocessing.Pipe()
+    store = MemoryStore()
+    with ours, theirs:
+        _crowd._act("count_up", lambda: store, key, 3, theirs)
+        assert ours.recv() == "done"
+        _crowd._act("count_up", MixesVersions, key, 1, theirs)
+        assert "StoreConflictError" in ours.recv()
+    stored = store.load(key)
+    assert stored
+    assert stored.generation == 3
 
 
 def damage_nothing(store: TokenStore, key: StoreKey) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -84,6 +85,34 @@ async def athrough_renewals(
     simulator.revoke_tokens()
     (await client.get("/wallets")).raise_for_status()
     assert (simulator.counters.implicits, simulator.counters.refreshes) == (1, 2)
+
+
+def test_a_flow_by_hand(simulator: CoboSimulator, make_auth: MakesAuth) -> None:
+    """``auth_flow`` goes through the same steps, for whoever drives a flow himself."""
+    request = httpx.Request("GET", f"{simulator.environment.base_url}/wallets")
+    flow = make_auth(simulator).auth_flow(request)
+    answer = simulator.handle_request(next(flow))
+    while True:
+        try:
+            answer = simulator.handle_request(flow.send(answer))
+        except StopIteration:
+            break
+    assert answer.status_code == 200
+
+
+def test_the_auth_of_a_client_that_is_gone(simulator: CoboSimulator, make_auth: MakesAuth) -> None:
+    """It does not keep its client alive; without it, exchanges travel through the flow."""
+    owner = make_auth(simulator)
+    client = owner.client(transport=simulator)
+    widowed: Any = client.auth
+    unmarried: Any = type(widowed)(owner)
+    del client
+    gc.collect()
+    with httpx.Client(base_url=simulator.environment.base_url, transport=simulator) as other:
+        for auth in (widowed, unmarried):
+            simulator.revoke_tokens()
+            other.get("/wallets", auth=auth).raise_for_status()
+    assert simulator.counters.exchanges == 2
 
 
 def test_a_handler(
