@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BOOTSTRAP := $(VENV)-bootstrap
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types tests bench clean
+.PHONY: help demo test lint types tests tests-core tests-stores tests-exploration bench clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 7
@@ -31,11 +31,24 @@ types: $(VENV)/.stamp-dev
 	$(BIN)/mypy
 	$(BIN)/pyright
 
+# Most tests wait more than they compute, so two sets run side by side. The exploration only
+# computes, and is none of coverage's business: it would take twice as long.
 tests: $(VENV)/.stamp-dev
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest
+	@$(MAKE) --no-print-directory --jobs=2 $(SYNC) tests-core tests-stores tests-exploration
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+
+tests-core:
+	$(BIN)/coverage run -m pytest -q --ignore=tests/stores --ignore=tests/exploration
+
+tests-stores:
+	$(BIN)/coverage run -m pytest -q tests/stores
+
+tests-exploration:
+	$(BIN)/python -m pytest -q tests/exploration
 
 bench: $(VENV)/.stamp-dev
 	@$(BIN)/python benchmarks/bench.py

@@ -75,16 +75,19 @@ class Renewal:
             return None
         held_off = need.forced and account.forced_wait() > 0.0
         remembered = account.held_failure()
+        # By another process; to wait for that forces nothing.
+        under_way = False
         if account.held is None or need.forced or (remembered is not None and not need.optional):
             # That needs no lock. Whoever would fail looks, however often that is: another
             # process may have got a token meanwhile.
-            record = yield from newer_record(account)
-            held = self._take_over(record) if record is not None else None
+            record = yield from self._glance()
+            under_way = self._shared and record is not None and record.note is not None
+            held = self._take_over(record) if record is not None and not record.note else None
             if held is not None:
                 return held
-        if held_off:
+        if held_off and not under_way:
             return None
-        if remembered is not None and not need.optional:
+        if remembered is not None and not need.optional and not held_off:
             raise copy.copy(remembered)
         self._attempted = True
         settings = self._settings
@@ -92,7 +95,7 @@ class Renewal:
         locked: bool = yield LockStore(longest if need.patient else 0.0)
         if locked:
             return (yield from self._locked())
-        if need.optional:
+        if need.optional or held_off:
             return None
         message = "waited in vain for another process to renew the token"
         raise RenewalTimeoutError(message)
@@ -101,6 +104,14 @@ class Renewal:
     def _in_time(self) -> bool:
         """Whether a renewal that could as well come later may be tried now."""
         return not self._need.optional or self._account.early_allowed()
+
+    def _glance(self) -> Flow[Record | None]:
+        """Give the stored record, if it can be read just now."""
+        try:
+            record: Record | None = yield Load()
+        except StoreError:
+            return None
+        return record
 
     def _take_over(self, record: Record) -> HeldToken | None:
         account = self._account
@@ -182,7 +193,12 @@ class Renewal:
         account.begin()
         result = yield from exchange(account, spend, verified=self._verified, early=early)
         if isinstance(result, Record):
-            return self._take_over(result)
+            held = self._take_over(result)
+            if held is None and not need.optional:
+                # Not None: an exchange has been sent, so the flow must not end with its answer.
+                message = "somebody else renewed meanwhile, but that token has expired as well"
+                raise RenewalTimeoutError(message)
+            return held
         if isinstance(result, Failed):
             if spend is not None and result.unspent:
                 yield from self._take_back(record, expected, noted=False)

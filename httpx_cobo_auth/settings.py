@@ -72,7 +72,7 @@ class Timeouts:
 
         Long enough for any exchange to end before, however short its own limit is.
         """
-        return self.drain + self.grace + 2 * max(self.exchange, self.early_exchange) + 5.0
+        return self.drain + self.grace + max(2 * self.exchange, self.early_exchange) + 5.0
 
 
 def _check(name: str, value: object) -> None:

@@ -16,7 +16,6 @@ FAKE_EXPIRY = "answer", 500
 
 _MARGIN = 0.1
 _SLACK_S = 0.3
-_WHOLE = {None, "delay"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +47,7 @@ class Life:
         died: when it ended, or will end.
         cause: why: ``expired``, ``revoked`` or ``replaced``.
         heir: the exchange that replaced it, if one did.
+        used: when a request first had it; it is in the store by then.
         denied: when a fault first said of it, untruly, that it was dead.
 
     """
@@ -58,17 +58,13 @@ class Life:
     died: float
     cause: str = "expired"
     heir: Arrival | None = None
+    used: float = float("inf")
     denied: float = float("inf")
 
-    @property
-    def delivered(self) -> bool:
-        """Whether the reply went out whole."""
-        return self.exchange.fault in _WHOLE
-
-    def usable(self, at: float) -> bool:
-        """Tell whether a client that has it may well send it."""
+    def usable(self, since: float, at: float) -> bool:
+        """Tell whether it was in the store since then, and still good to use at that time."""
         margin = self.lifetime * _MARGIN if self.cause == "expired" else 0.0
-        return self.exchange.at <= at < self.died - margin - _SLACK_S
+        return self.used <= since and at < self.died - margin - _SLACK_S
 
 
 @dataclass(slots=True)
@@ -129,9 +125,11 @@ class Ledger:
             at=entry.at - (clock.time() - clock.monotonic()),
         )
         self.arrivals[arrival.call].append(arrival)
-        if (arrival.fault, arrival.status) == FAKE_EXPIRY and arrival.bearer in self.lives_by_token:
-            life = self.lives_by_token[arrival.bearer]
-            life.denied = min(life.denied, arrival.at)
+        life = self.lives_by_token.get(arrival.bearer)
+        if life is not None:
+            life.used = min(life.used, arrival.at)
+            if (arrival.fault, arrival.status) == FAKE_EXPIRY:
+                life.denied = min(life.denied, arrival.at)
         if arrival.for_token:
             self.exchanges[str(entry.org_id)].append(arrival)
         if entry.issued is not None:
@@ -179,10 +177,10 @@ class Ledger:
         found = [one for one in self.arrivals.get(call, ()) if one.for_token == for_token]
         return found[-1] if found else None
 
-    def token_at(self, org_id: str, at: float) -> Life | None:
-        """Give the token that was delivered, and good to use at that time."""
+    def token_at(self, org_id: str, since: float, at: float) -> Life | None:
+        """Give a token that was in the store since then, and still good to use at that time."""
         lives = self.lives.get(org_id, ())
-        return next((one for one in lives if one.delivered and one.usable(at)), None)
+        return next((one for one in lives if one.usable(since, at)), None)
 
     def outage(self, begun: float, ended: float) -> bool:
         """Tell whether nobody could connect for some of that time."""

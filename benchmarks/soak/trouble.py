@@ -31,10 +31,11 @@ _SETTLED_AFTER_S = 2.0
 """By then all workers have heard that a clock was stepped, also on a busy machine."""
 _PORTS = 20_000 + os.getpid() % 10_000, 32_000
 _FORCED_FREELY = 2
-"""An organization gets no more than four forced renewals an hour. Trouble that forces one is kept
-to so few for each, because organizations are new again and again; and it comes at most once in so
-many seconds, because a renewal whose token is refused at once is in vain, and the next one waits."""
+"""So many tokens of an organization are revoked: after four forced renewals in an hour the next
+ones wait, as documented. That is why organizations are new again and again."""
 _APART_S = 3.0
+"""Not sooner after one another are tokens denied: a forced renewal whose token is refused at once
+was in vain, and the next one waits, as documented."""
 
 AT_TOKEN: list[Kind] = [
     ("hang", {}),

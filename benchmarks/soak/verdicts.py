@@ -120,12 +120,12 @@ def _without_token(call: Call, ended: float, ledger: Ledger) -> tuple[Verdict, s
     ]
     now = [one for one in mine if one.at >= call.begun]
     last = now[-1].at if now else ended
-    life = ledger.token_at(call.org_id, last)
+    life = ledger.token_at(call.org_id, now[0].at if now else call.begun, last)
     reason = ledger.doubted(life, last) if life is not None else ""
     if any(one.fault is None for one in now):
         return Verdict.NEEDLESS, "an exchange got through"
     if life is not None and not reason:
-        return Verdict.NEEDLESS, "a token had been delivered, and was good"
+        return Verdict.NEEDLESS, "there was a good token in the store"
     if now or ledger.outage(call.begun, ended):
         return Verdict.DOWN, reason
     failed_before = mine and mine[-1].fault is not None

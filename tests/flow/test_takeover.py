@@ -1,14 +1,15 @@
-"""A token that another process renewed is no renewal of one's own, and is found as soon as it is needed."""
+"""A token that another process renewed: no renewal of one's own, and found when it is needed."""
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
 from httpx_cobo_auth import CoboOAuth, FileStore, Token, TokenEndpointError
-from httpx_cobo_auth.records import Record, StoreKey
-from httpx_cobo_auth.testing import CoboSimulator, ManualClock
+from httpx_cobo_auth.records import Note, Record, StoreKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,10 +18,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-
-@pytest.fixture
-def simulator() -> CoboSimulator:
-    return CoboSimulator(clock=ManualClock())
+    from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 
 
 @pytest.fixture
@@ -67,10 +65,10 @@ def test_a_token_taken_over_that_is_refused_as_well_is_renewed_at_once(
 
 
 def test_a_failure_is_raised_no_longer_than_until_another_process_got_a_token(
-    simulator: CoboSimulator, store: FileStore, client: httpx.Client
+    clock: ManualClock, simulator: CoboSimulator, store: FileStore, client: httpx.Client
 ) -> None:
     """Also where it is remembered for half a minute, and the store was looked into just now."""
-    simulator.clock.advance(simulator.token_lifetime)
+    clock.advance(simulator.token_lifetime)
     with simulator.inject("token", "answer", status=503, retry_after=30, times=None):
         for _ in range(3):
             with pytest.raises(TokenEndpointError):
@@ -93,9 +91,57 @@ def test_a_refusal_is_handed_back_no_longer_than_until_another_process_got_a_tok
     assert simulator.counters.exchanges == 2
 
 
+def test_a_refusal_is_not_handed_back_while_another_process_gets_a_token(
+    simulator: CoboSimulator, store: FileStore, client: httpx.Client
+) -> None:
+    """Forced renewals are held off, but waiting for somebody else's forces nothing."""
+    with simulator.inject("api", "answer", status=500, error_code=1000, times=None):
+        assert client.get("/wallets").status_code == 500
+    key = _key(simulator)
+    stored = store.load(key)
+    lock = store.try_lock(key, ttl=30.0)
+    assert stored is not None
+    assert lock is not None
+    noted = stored.noting(Note("another process", simulator.clock.time()))
+    store.save(key, noted, expected=stored.version)
+    simulator.revoke_tokens()  # as the exchange there may
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(client.get, "/wallets")
+        while simulator.counters.rejected == 0:
+            time.sleep(0.001)
+        time.sleep(0.05)
+        assert not answer.done()
+        _renewed_elsewhere(simulator, store)
+        lock.release()
+        assert answer.result(30).status_code == 200
+    assert simulator.counters.exchanges == 2
+
+
+def test_a_refusal_is_handed_back_if_another_process_died_on_its_way_to_a_token(
+    simulator: CoboSimulator, store: FileStore, client: httpx.Client
+) -> None:
+    """The next request asks, for the note says that the token is in doubt."""
+    with simulator.inject("api", "answer", status=500, error_code=1000, times=None):
+        assert client.get("/wallets").status_code == 500
+    key = _key(simulator)
+    stored = store.load(key)
+    assert stored is not None
+    noted = stored.noting(Note("another process", simulator.clock.time()))
+    store.save(key, noted, expected=stored.version)
+    simulator.revoke_tokens()
+    assert client.get("/wallets").status_code == 500
+    assert client.get("/wallets").status_code == 200
+    assert simulator.counters.exchanges == 3
+    assert simulator.counters.spent_refresh_reused == 0
+
+
+def _key(simulator: CoboSimulator) -> StoreKey:
+    return StoreKey(simulator.environment.base_url, simulator.client_id, simulator.org_id)
+
+
 def _renewed_elsewhere(simulator: CoboSimulator, store: FileStore) -> None:
     """Save what another process would have saved."""
-    key = StoreKey(simulator.environment.base_url, simulator.client_id, simulator.org_id)
+    key = _key(simulator)
     stored = store.load(key)
     assert stored is not None
     issued = simulator.issue_token()

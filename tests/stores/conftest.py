@@ -313,6 +313,11 @@ class Fleet:
         """Give the requests to the token endpoint, oldest first."""
         return [entry for entry in self.simulator.log if b"/oauth/token" in entry.target]
 
+    def refresh_tokens(self) -> list[str]:
+        """Give the refresh tokens that arrived, each as often as it did."""
+        sent = [entry for entry in self.exchanges() if entry.method == "POST"]
+        return [json.loads(entry.body)["refresh_token"] for entry in sent]
+
     def end(self) -> None:
         """End all that still run."""
         for process in self.processes:

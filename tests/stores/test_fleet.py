@@ -126,10 +126,23 @@ def test_processes_killed_at_random_harm_nobody(
             seed=seed,
             seconds=LONG or 6,
             longest=0.15,
-            # A lock in Redis outlives its owner by this much.
-            timeouts={"exchange": 4, "drain": 0.1, "grace": 0.1, "lock": 60},
+            # In Redis a lock outlives its owner by some seconds more than these.
+            timeouts={
+                "exchange": 1,
+                "early_exchange": 1,
+                "drain": 0.1,
+                "grace": 0.1,
+                "lock": 60,
+            },
         )
     fleet.go()
     reports = fleet.reports()
-    assert sum(report["deaths"] for report in reports) > 3
-    assert fleet.simulator.counters.spent_refresh_reused == 0
+    assert sum(report["deaths"] for report in reports) >= 3
+    sent, counters = fleet.refresh_tokens(), fleet.simulator.counters
+    assert len(sent) == counters.refreshes
+    # Not that none was spent when it arrived: what a process sent in the moment of its death may
+    # be overtaken by the exchange of the next one. But none was ever sent twice.
+    assert len(set(sent)) == len(sent)
+    assert counters.spent_refresh_reused <= 1 + counters.implicits / 20
+    # Some died in the midst of an exchange: their refresh tokens were not sent again.
+    assert kind == "redis" or counters.implicits > 1
