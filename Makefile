@@ -3,6 +3,7 @@
 #   make demo     a short tour over a real socket, checked as it goes
 #   make test     everything that CI checks: lint, types, tests, coverage
 #   make bench    what the library adds, against floors and the official SDK
+#   make soak     ten minutes of everything going wrong; make soak MINUTES=1 SEED=7
 #
 # Another interpreter:  make PYTHON=python3.13 test
 
@@ -13,10 +14,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BOOTSTRAP := $(VENV)-bootstrap
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types tests tests-core tests-stores tests-exploration bench clean
+.PHONY: help demo test lint types tests tests-core tests-stores tests-exploration bench soak clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 7
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 8
 
 demo: $(VENV)/.stamp-run
 	@$(BIN)/python examples/quickstart.py
@@ -53,6 +54,10 @@ tests-exploration:
 bench: $(VENV)/.stamp-dev
 	@$(BIN)/python benchmarks/bench.py
 	@$(BIN)/python benchmarks/stores.py
+
+MINUTES ?= 10
+soak: $(VENV)/.stamp-dev
+	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 clean:
 	rm -rf $(VENV) $(BOOTSTRAP) dist build .coverage .coverage.* .hypothesis

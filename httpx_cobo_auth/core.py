@@ -51,7 +51,7 @@ class FlowAuth(Confidential, Generic[_Request, _Response]):
 
     def flow_for(self, request: _Request) -> Flow[None]:
         """Give the flow that decides about a request."""
-        raise NotImplementedError
+        raise NotImplementedError  # pragma: no cover - each kind of auth has its own
 
     def auth_flow(self, request: _Request) -> Generator[_Request, _Response, None]:
         """Go through the flow of one request; the same as ``sync_auth_flow``."""

@@ -239,8 +239,7 @@ class Performer:
         return ExchangeFault(TokenEndpointError(f"the token endpoint {what} ({text})"), unsent)
 
     def _inside(self, ticket: Ticket | None, request: httpx.Request | SendOwn) -> Steps[Any]:
-        if ticket is None:
-            return (yield request)
+        assert ticket is not None  # noqa: S101 - an exchange has its seat, a write its ticket
         reset = parents.set((*parents.get(), ticket.number))
         try:
             return (yield request)

@@ -194,7 +194,7 @@ class Renewal:
         result = yield from exchange(account, spend, verified=self._verified, early=early)
         if isinstance(result, Record):
             held = self._take_over(result)
-            if held is None and not need.optional:
+            if held is None and need.urgency is Urgency.FORCED:
                 # Not None: an exchange has been sent, so the flow must not end with its answer.
                 message = "somebody else renewed meanwhile, but that token has expired as well"
                 raise RenewalTimeoutError(message)

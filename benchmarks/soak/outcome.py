@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import collections
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from benchmarks.soak.calls import TRANSFER, Call, read_journal
+from benchmarks.soak.calls import read_journal
 from benchmarks.soak.leaks import leaks
 from benchmarks.soak.verdicts import Verdict, judge
 from httpx_cobo_auth import CoboOAuth
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from httpx_cobo_auth.testing import CoboSimulator
 
 _PAGE = 50
+_NOT_RUN = {Verdict.CARRIED, Verdict.DOWN, Verdict.HELD, Verdict.BOUNCED}
+"""Calls of these kinds have not had any effect."""
 
 
 @dataclass(slots=True)
@@ -26,18 +28,21 @@ class Outcome:
     """The counts.
 
     Attributes:
-        verdicts: how many calls of each kind.
-        counts: of everything else that may well be there.
+        calls: how many there were.
+        exempt: calls that got what they asked for, or had to fail, by kind.
+        counts: of what else may well be there.
         wrongs: of what must not be.
+        reasons: why calls of some kinds failed, and how many did.
         remarks: one line for each call that failed needlessly, and the like.
 
     """
 
-    verdicts: collections.Counter[Verdict] = field(default_factory=collections.Counter[Verdict])
-    counts: dict[str, int] = field(default_factory=dict[str, int])
-    wrongs: dict[str, int] = field(default_factory=dict[str, int])
-    remarks: list[str] = field(default_factory=list[str])
-    reasons: collections.Counter[str] = field(default_factory=collections.Counter[str])
+    calls: int
+    exempt: dict[str, int]
+    counts: dict[str, int]
+    wrongs: dict[str, int]
+    reasons: dict[str, int]
+    remarks: list[str]
 
     @property
     def good(self) -> bool:
@@ -45,68 +50,70 @@ class Outcome:
         return not any(self.wrongs.values())
 
     def row(self) -> str:
-        """Give the row, with a line of names above."""
-        cells = {"requests": self.verdicts.total()}
-        cells |= {verdict.value: self.verdicts[verdict] for verdict in Verdict}
-        cells |= self.counts | self.wrongs
-        del cells[Verdict.NEEDLESS.value]
+        """Give the row, beneath a line of names. Where a name ends in (0), the count must be 0."""
+        cells = {"requests": self.calls, **self.exempt, **self.counts}
         cells |= {f"{name} (0)": count for name, count in self.wrongs.items()}
-        for name in self.wrongs:
-            cells.pop(name, None)
-        names = " | ".join(cells)
         values = " | ".join(f"{count:>{len(name)}}" for name, count in cells.items())
-        return f"{names}\n{values}"
+        return f"{' | '.join(cells)}\n{values}"
 
 
 def outcome_of(fleet: Fleet, ledger: Ledger, org_ids: list[str]) -> Outcome:
     """Count, when all is over."""
-    outcome = Outcome()
-    killed = {one.name for one in fleet.processes if one.killed_at is not None}
-    crashed = fleet.crashed()
-    calls: dict[str, Call] = {}
-    for process in fleet.processes:
-        path = fleet.folder / f"{process.name}.journal"
-        if path.exists():
-            calls |= read_journal(path)
-    for call in calls.values():
-        verdict, reason = judge(call, ledger, killed)
-        outcome.verdicts[verdict] += 1
-        if reason:
-            outcome.reasons[f"{verdict.value}: {reason}"] += 1
-        if verdict is Verdict.NEEDLESS:
-            outcome.remarks.append(f"{reason}: {call}")
-    counters = ledger.simulator.counters
-    outcome.counts = {
-        "exchanges": counters.exchanges,
-        "tokens": counters.issued,
-        "processes killed": len(killed),
-    }
-    found = leaks(sorted(fleet.folder.iterdir()), ledger.secrets)
     (fleet.folder / "timeline").write_text(ledger.timeline())
-    outcome.remarks += [f"a secret in {place}" for place in found]
-    outcome.remarks += [f"process {name} crashed" for name in crashed]
-    twice, lost, ran = _writes(ledger.simulator, calls, org_ids)
-    outcome.wrongs = {
-        "failed needlessly": outcome.verdicts[Verdict.NEEDLESS],
-        "spent tokens sent again": counters.spent_refresh_reused,
-        "writes run twice": twice + counters.duplicate_request_ids,
-        "writes lost": lost,
-        "refused writes that ran": ran,
-        "wrong organization": counters.wrong_org,
-        "secrets in the logs": len(found),
-        "crashed processes": len(crashed),
-    }
-    return outcome
+    journals = sorted(fleet.folder.glob("*.journal"))
+    calls = [call for path in journals for call in read_journal(path).values()]
+    killed = {one.name for one in fleet.processes if one.killed_at is not None}
+    verdicts = [judge(call, ledger, killed) for call in calls]
+    kinds = collections.Counter(verdict for verdict, _ in verdicts)
+    reasons = collections.Counter(f"{verdict.value}: {why}" for verdict, why in verdicts if why)
+    needless = [
+        f"{why}: {call}"
+        for call, (verdict, why) in zip(calls, verdicts, strict=True)
+        if verdict is Verdict.NEEDLESS
+    ]
+    shown = leaks(sorted(fleet.folder.iterdir()), ledger.secrets)
+    crashed = fleet.crashed()
+    ran = _ran(ledger.simulator, org_ids)
+    unsent = [
+        call
+        for call, (verdict, _) in zip(calls, verdicts, strict=True)
+        if call.method == "POST" and verdict in _NOT_RUN
+    ]
+    told = [call for call in calls if call.method == "POST" and call.good]
+    counters = ledger.simulator.counters
+    return Outcome(
+        calls=len(calls),
+        exempt={
+            verdict.value: kinds[verdict] for verdict in Verdict if verdict is not Verdict.NEEDLESS
+        },
+        counts={
+            "exchanges": counters.exchanges,
+            "tokens": counters.issued,
+            "processes killed": len(killed),
+        },
+        wrongs={
+            Verdict.NEEDLESS.value: len(needless),
+            "spent tokens sent again": counters.spent_refresh_reused,
+            "writes run twice": sum(count > 1 for count in ran.values()),
+            "writes delivered after they ran": counters.duplicate_request_ids,
+            "writes lost": sum(not ran[call.org_id, call.request_id] for call in told),
+            "refused writes that ran": sum(ran[call.org_id, call.request_id] for call in unsent),
+            "wrong organization": counters.wrong_org,
+            "bad signatures": counters.bad_signatures,
+            "secrets in the logs": len(shown),
+            "crashed processes": len(crashed),
+        },
+        reasons=dict(reasons),
+        remarks=[
+            *needless,
+            *(f"a secret in {place}" for place in shown),
+            *(f"process {name} crashed" for name in crashed),
+        ],
+    )
 
 
-def _writes(
-    simulator: CoboSimulator, calls: dict[str, Call], org_ids: list[str]
-) -> tuple[int, int, int]:
-    """Compare the writes that ran with what their callers were told.
-
-    Gives how many ran twice, how many did not run though their callers were told so, and how
-    many ran though they had been refused for their token.
-    """
+def _ran(simulator: CoboSimulator, org_ids: list[str]) -> collections.Counter[tuple[str, str]]:
+    """Ask the server which writes ran, by organization and request ID, and how often."""
     ran: collections.Counter[tuple[str, str]] = collections.Counter()
     for org_id in org_ids:
         auth = CoboOAuth(
@@ -119,15 +126,7 @@ def _writes(
         with auth.client(transport=simulator) as client:
             ran.update((org_id, one) for one in _all(client, "/transactions", "transaction_id"))
             ran.update((org_id, one) for one in _all(client, "/wallets", "wallet_id"))
-    writes = [call for call in calls.values() if call.method == "POST"]
-    told = [ran[call.org_id, call.request_id] for call in writes if call.good]
-    twice = sum(count > 1 for count in ran.values())
-    refused = [
-        ran[call.org_id, call.request_id]
-        for call in writes
-        if call.path == TRANSFER and call.typed and not call.attempts
-    ]
-    return twice, told.count(0), sum(map(bool, refused))
+    return ran
 
 
 def _all(client: httpx.Client, path: str, key: str) -> list[str]:

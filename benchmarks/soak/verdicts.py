@@ -41,8 +41,8 @@ class Verdict(enum.Enum):
     INJECTED = "own fault"
     CARRIED = "carried a broken exchange"
     DOWN = "endpoint down"
-    HELD = "endpoint just down"
-    BOUNCED = "write handed back"
+    HELD = "backing off after that"
+    BOUNCED = "write with a dead token"
     KILLED = "killed"
 
 

@@ -41,13 +41,15 @@ def run_trio(main: Callable[[], Awaitable[object]]) -> object:
 
 @contextmanager
 def one_exchange(simulator: CoboSimulator, requests: int) -> Generator[None]:
-    """Check that so many requests are answered, none of them refused, by one exchange."""
+    """Check that so many requests are answered by one exchange.
+
+    A read that the exchange overtakes on its way is refused and replayed: that is no failure.
+    """
     counters = simulator.counters
     before = counters.exchanges, counters.requests
     yield
     assert counters.exchanges - before[0] == 1
-    assert counters.requests - before[1] == requests
-    assert counters.rejected == 0
+    assert counters.requests - counters.rejected - before[1] == requests
     assert counters.spent_refresh_reused == 0
 
 

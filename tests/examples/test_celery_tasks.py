@@ -52,7 +52,7 @@ def test_payments_share_a_token_and_none_is_made_twice(
         return broker.send_task("celery_tasks.pay", kwargs=order)
 
     def outcome(payment: AsyncResult[str]) -> str:
-        return payment.get(timeout=60, interval=0.02)
+        return payment.get(timeout=180, interval=0.02)
 
     assert len(set(map(outcome, [pay() for _ in range(8)]))) == 8
     assert served.counters.exchanges == 1

@@ -338,6 +338,18 @@ def test_dead_tokens_that_somebody_else_saves_end_in_an_error() -> None:
     assert next(generations) < 12
 
 
+def test_a_dead_token_that_somebody_else_saves_is_no_answer_to_a_refusal() -> None:
+    """An exchange has been sent: the flow must not end with its answer, so it raises."""
+    desk = Desk()
+    stored = desk.having("a")
+    refused = ExchangeAnswer(400, b"{}", server_time=desk.now)
+    rules: dict[type, object] = {Enter: ENTERED, LockStore: True, Drain: True, Outlives: True}
+    found = iter([None, stored, desk.record("b", 2, lifetime=0.0)])
+    rules |= {Load: lambda _: next(found), Exchange: refused, Send: REFUSED}
+    with pytest.raises(RenewalTimeoutError, match="has expired as well"):
+        perform(desk.flow.request(read()), rules)
+
+
 def test_a_token_that_another_thread_brings_meanwhile_is_looked_at_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

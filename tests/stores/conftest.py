@@ -314,7 +314,7 @@ class Fleet:
         return [entry for entry in self.simulator.log if b"/oauth/token" in entry.target]
 
     def refresh_tokens(self) -> list[str]:
-        """Give the refresh tokens that arrived, each as often as it did."""
+        """Give the refresh tokens that arrived, each as often as it did; the latest thousands."""
         sent = [entry for entry in self.exchanges() if entry.method == "POST"]
         return [json.loads(entry.body)["refresh_token"] for entry in sent]
 

@@ -1,0 +1,219 @@
+"""The soak of ``make soak``, short; and that it would notice what must not be."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from httpx_cobo_auth import CoboAuth, CoboOAuth
+
+if TYPE_CHECKING:
+    from httpx_cobo_auth.testing import CoboSimulator, ManualClock
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the soak be imported from wherever the tests are run."""
+    monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
+
+
+def test_twenty_seconds_of_everything_going_wrong() -> None:
+    """Whatever fails had to; and what must be 0 is. See ``benchmarks/soak``."""
+    command = [sys.executable, "-m", "benchmarks.soak", "--minutes", "0.33", "--seed", "1"]
+    soak = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False
+    )
+    assert soak.returncode == 0, soak.stdout + soak.stderr
+    assert soak.stderr == ""
+    *_, names, values = soak.stdout.splitlines()
+    row = dict(zip(names.split(" | "), map(int, values.split(" | ")), strict=True))
+    assert row["answered"] > row["requests"] / 3 > 30
+    assert all(row[kind] == 0 for kind in row if kind.endswith("(0)"))
+
+
+# ------------------------------------------------------------------ what the simulator tells
+def test_the_log_tells_which_fault_a_request_met_and_what_was_issued(
+    simulator: CoboSimulator,
+) -> None:
+    """Also where the answer never arrived: a token issued is a secret all the same."""
+    auth = _auth(simulator)
+    with auth.client(transport=simulator) as client:
+        simulator.inject("token", "drop")
+        simulator.inject("token", "answer", status=429)
+        simulator.inject("api", "answer", status=503)
+        assert [client.get("/wallets").status_code for _ in range(2)] == [503, 200]
+    lost, limited, arrived, failed, fine = simulator.log
+    assert [lost.fault, limited.fault, arrived.fault] == ["drop", "answer", None]
+    assert [failed.fault, fine.fault] == ["answer", None]
+    assert [entry.issued is not None for entry in simulator.log] == [
+        True,
+        False,
+        True,
+        False,
+        False,
+    ]
+    assert arrived.issued is not None
+    assert arrived.issued.access_token not in repr(arrived)
+
+
+def test_nonces_of_several_processes_may_be_the_same_but_must_be_fresh(
+    simulator: CoboSimulator,
+) -> None:
+    simulator.check_nonce = "age"
+    auth = _auth(simulator)
+    with auth.client(transport=simulator) as client:
+        sent = client.get("/wallets").request
+    with httpx.Client(transport=simulator) as client:
+        assert client.send(sent).status_code == 200
+        simulator.max_skew_s = -1
+        assert client.send(sent).status_code == 401
+
+
+def _auth(simulator: CoboSimulator) -> CoboOAuth:
+    return CoboOAuth(
+        client_id=simulator.client_id,
+        app_secret=simulator.app_secret,
+        org_id=simulator.org_id,
+        environment=simulator.environment,
+        clock=simulator.clock,
+    )
+
+
+# ------------------------------------------------------------------------- what it notices
+def test_a_part_of_a_secret_is_found(tmp_path: Path) -> None:
+    from benchmarks.soak.leaks import leaks  # noqa: PLC0415 - importable only now
+
+    secret = "0123456789abcdef" * 4
+    clean, leaky = tmp_path / "clean.log", tmp_path / "leaky.log"
+    clean.write_text("fedcba9876543210" * 4)
+    leaky.write_text(f"first\nbearer={secret[10:30].upper()}!\n")
+    assert leaks([clean, leaky], [secret]) == ["leaky.log:2"]
+
+
+class World:
+    """A simulator, what the ledger has of it, and calls that a worker might have made."""
+
+    def __init__(self, simulator: CoboSimulator, clock: ManualClock) -> None:
+        from benchmarks.soak.ledger import Ledger  # noqa: PLC0415 - importable only now
+
+        self.simulator = simulator
+        self.clock = clock
+        self.ledger = Ledger(simulator)
+        self.auth = _auth(simulator)
+
+    def send(self, name: str, method: str = "GET") -> None:
+        """Send what a call of that name would send."""
+        with self.auth.client(transport=self.simulator) as client:
+            client.request(method, "/echo", headers={"X-Soak-Call": name})
+        self.ledger.collect()
+
+    def verdict(self, name: str, **fields: Any) -> str:  # noqa: ANN401
+        """Judge a call that ends now."""
+        from benchmarks.soak.calls import TRANSFER, Call  # noqa: PLC0415 - importable only now
+        from benchmarks.soak.verdicts import judge  # noqa: PLC0415
+
+        now = self.clock.monotonic()
+        call = Call(
+            name=name,
+            worker=name.partition("-")[0],
+            org_id=self.simulator.org_id,
+            method=fields.pop("method", "GET"),
+            path=TRANSFER,
+            plain=fields.pop("plain", True),
+            replay=fields.pop("replay", False),
+            request_id="",
+            begun=now - 0.1,
+        )
+        call.ended = now
+        for field, value in fields.items():
+            setattr(call, field, value)
+        return judge(call, self.ledger, {"9.9"})[0].name
+
+
+@pytest.fixture
+def world(simulator: CoboSimulator, clock: ManualClock) -> World:
+    return World(simulator, clock)
+
+
+REFUSED = {"status": 500, "attempts": [("api", "500")]}
+NO_TOKEN = {"error": "TokenEndpointError", "typed": True}
+BROKEN = {"error": "ReadError", "attempts": [("token", "ReadError")]}
+
+
+def test_a_failure_is_exempt_only_where_a_fault_met_that_very_call(world: World) -> None:
+    failed = {"status": 503, "attempts": [("api", "503")]}
+    with world.simulator.inject("api", "answer", status=503):
+        world.send("0.1-1")
+    world.send("0.1-2")
+    assert world.verdict("0.1-1", **failed) == "INJECTED"
+    assert world.verdict("0.1-1", **REFUSED) == "NEEDLESS"  # another failure than the fault's
+    assert world.verdict("0.1-2", **failed) == "NEEDLESS"
+    assert world.verdict("0.1-2", status=200) == "FINE"
+
+
+def test_only_calls_of_killed_processes_need_no_end(world: World) -> None:
+    assert world.verdict("0.1-1", ended=None) == "NEEDLESS"
+    assert world.verdict("9.9-1", ended=None) == "KILLED"
+
+
+def test_a_broken_exchange_excuses_only_the_plain_call_that_carried_it(world: World) -> None:
+    assert world.verdict("0.1-1", **BROKEN) == "NEEDLESS"
+    world.ledger.outages.append((world.clock.monotonic() - 1, world.clock.monotonic() + 1))
+    assert world.verdict("0.1-1", **BROKEN) == "CARRIED"
+    assert world.verdict("0.1-1", plain=False, **BROKEN) == "NEEDLESS"
+
+
+def test_a_broken_endpoint_excuses_nobody_while_there_is_a_good_token(world: World) -> None:
+    world.send("0.1-1")
+    assert world.verdict("0.1-2", **NO_TOKEN) == "NEEDLESS"
+    world.clock.advance(world.simulator.token_lifetime)
+    assert world.verdict("0.1-3", **NO_TOKEN) == "NEEDLESS"  # nobody has asked
+    world.ledger.outages.append((world.clock.monotonic() - 1, world.clock.monotonic() + 1))
+    assert world.verdict("0.1-3", **NO_TOKEN) == "DOWN"
+    world.clock.advance(10)
+    assert world.verdict("0.1-4", **NO_TOKEN) == "HELD"
+    world.clock.advance(60)
+    assert world.verdict("0.1-5", **NO_TOKEN) == "NEEDLESS"
+
+
+@pytest.mark.parametrize("died", ["revoked", "expired", "not"])
+def test_a_write_may_come_back_only_if_its_token_died_before_its_time(
+    world: World, died: str
+) -> None:
+    world.send("0.1-1")
+    world.clock.advance(1)
+    if died == "revoked":
+        world.ledger.revoke(world.simulator.org_id)
+    elif died == "expired":
+        world.clock.advance(world.simulator.token_lifetime)
+    world.clock.advance(1)
+    token = world.simulator.log[-1].headers
+    with httpx.Client(transport=world.simulator) as client:
+        bearer = dict(token)[b"Authorization"].decode()
+        request = client.build_request("POST", f"{world.auth.environment.base_url}/echo")
+        request.headers["X-Soak-Call"] = "0.1-2"
+        _signed(world, request, bearer)
+        status = client.send(request).status_code
+    world.ledger.collect()
+    refused = {"status": 500, "attempts": [("api", "500")], "method": "POST"}
+    assert (status == 500) == (died != "not")
+    assert world.verdict("0.1-2", **refused) == ("BOUNCED" if died == "revoked" else "NEEDLESS")
+    assert world.verdict("0.1-2", replay=True, **refused) == "NEEDLESS"
+
+
+def _signed(world: World, request: httpx.Request, bearer: str) -> None:
+    """Sign by the app's key, with a token of one's own choice."""
+    auth = CoboAuth(
+        api_secret=world.simulator.app_secret,
+        environment=world.simulator.environment,
+        clock=world.clock,
+    )
+    next(auth.sync_auth_flow(request))
+    request.headers["Authorization"] = bearer
