@@ -3,7 +3,7 @@
 #   make demo     a short tour over a real socket, checked as it goes
 #   make test     everything that CI checks: lint, types, tests, coverage
 #   make bench    what the library adds, against floors and the official SDK
-#   make soak     ten minutes of everything going wrong; make soak MINUTES=1 SEED=7
+#   make soak     ten minutes of everything going wrong; make soak MINUTES=1 SOAK="--seed 7 --store redis"
 #
 # Another interpreter:  make PYTHON=python3.13 test
 
@@ -57,7 +57,7 @@ bench: $(VENV)/.stamp-dev
 
 MINUTES ?= 10
 soak: $(VENV)/.stamp-dev
-	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) $(SOAK)
 
 clean:
 	rm -rf $(VENV) $(BOOTSTRAP) dist build .coverage .coverage.* .hypothesis

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 
-from httpx_cobo_auth import AsyncTokenStore, StoreUnavailableError
+from httpx_cobo_auth import AsyncTokenStore, StoreCorruptError, StoreUnavailableError
 from httpx_cobo_auth.custody import AsyncCustody
 from httpx_cobo_auth.httpx2 import CoboAuth, CoboOAuth, PortalApp
 from httpx_cobo_auth.records import Record, StoreKey, Version
@@ -94,6 +94,19 @@ async def test_what_an_async_store_raises_is_typed() -> None:
     store: AsyncTokenStore = Broken()
     custody = AsyncCustody(store, StoreKey("https://cobo.test/v2", "c", "o"), 1.0)
     with pytest.raises(StoreUnavailableError, match="ConnectionResetError"):
+        await custody.load()
+
+
+async def test_what_is_typed_already_passes_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A damaged record is not taken for a store out of reach."""
+
+    async def load(_self: Broken, _key: StoreKey) -> Record | None:
+        message = "damaged"
+        raise StoreCorruptError(message)
+
+    monkeypatch.setattr(Broken, "load", load)
+    custody = AsyncCustody(Broken(), StoreKey("https://cobo.test/v2", "c", "o"), 1.0)
+    with pytest.raises(StoreCorruptError, match="damaged"):
         await custody.load()
 
 
