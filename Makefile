@@ -3,7 +3,7 @@
 #   make demo     a short tour over a real socket, checked as it goes
 #   make test     everything that CI checks: lint, types, tests, coverage
 #   make bench    what the library adds, against floors and the official SDK
-#   make soak     ten minutes of everything going wrong; make soak MINUTES=1 SOAK="--seed 7 --store redis"
+#   make soak     ten minutes in which everything goes wrong; MINUTES=1 SOAK="--seed 7"
 #
 # Another interpreter:  make PYTHON=python3.13 test
 

@@ -345,7 +345,11 @@ def test_a_dead_token_that_somebody_else_saves_is_no_answer_to_a_refusal() -> No
     refused = ExchangeAnswer(400, b"{}", server_time=desk.now)
     rules: dict[type, object] = {Enter: ENTERED, LockStore: True, Drain: True, Outlives: True}
     found = iter([None, stored, desk.record("b", 2, lifetime=0.0)])
-    rules |= {Load: lambda _: next(found), Exchange: refused, Send: REFUSED}
+
+    def find(_: Load) -> Record | None:
+        return next(found)
+
+    rules |= {Load: find, Exchange: refused, Send: REFUSED}
     with pytest.raises(RenewalTimeoutError, match="has expired as well"):
         perform(desk.flow.request(read()), rules)
 
