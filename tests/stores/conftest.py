@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from httpx_cobo_auth.testing import CoboSimulator, LogEntry
 
 SECRET = "5ec2e7"
+_HIGHEST_PORT = 65_535
 """Begins every token of these tests, to be searched for."""
 
 
@@ -98,9 +99,7 @@ class RedisServer:
     """A real Redis, on a free port, that loses nothing when it is stopped."""
 
     def __init__(self, folder: Path, *, scheme: str = "redis", **options: object) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = _free_port()
         self.url = f"{scheme}://127.0.0.1:{self.port}"
         self.client_options: dict[str, Any] = {}
         if scheme == "rediss":
@@ -138,7 +137,11 @@ class RedisServer:
                 try:
                     client.ping()
                 except redis.RedisError:
-                    assert time.monotonic() < deadline
+                    gave_up = self.process.poll()
+                    assert gave_up is None, f"redis-server ended with {gave_up}"
+                    if time.monotonic() > deadline:
+                        self.stop()
+                        pytest.fail("redis-server does not answer")
                     time.sleep(0.02)
                 else:
                     return
@@ -158,6 +161,14 @@ class RedisServer:
             yield
         finally:
             self.process.send_signal(signal.SIGCONT)
+
+
+def _free_port() -> int:
+    """Give a port that is free, and so low that a cluster's own, 10,000 higher, is one as well."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port if port <= _HIGHEST_PORT - 10_000 else _free_port()
 
 
 @pytest.fixture(scope="session")
