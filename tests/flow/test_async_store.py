@@ -108,6 +108,7 @@ def auth(simulator: CoboSimulator, clock: ManualClock, store: AwaitedStore) -> C
 
 
 def test_it_is_one_by_the_protocol(store: AwaitedStore) -> None:
+    """The protocol can be checked at run time, and this store keeps to it."""
     assert isinstance(store, AsyncTokenStore)
 
 
@@ -141,6 +142,7 @@ async def test_an_async_client_is_served(
     store: AwaitedStore,
     plain: bool,  # noqa: FBT001
 ) -> None:
+    """Three times 40 simultaneous requests: three exchanges, no refusal, and each lock released."""
     base_url = simulator.environment.base_url
     client = (
         httpx.AsyncClient(auth=auth, base_url=base_url, transport=simulator)
@@ -186,6 +188,7 @@ async def test_its_lock_is_released_where_a_request_is_cancelled(
 async def test_its_failures_are_typed(
     auth: CoboOAuth, simulator: CoboSimulator, store: AwaitedStore
 ) -> None:
+    """Its ``OSError`` becomes ``StoreUnavailableError``, and the next request recovers."""
     async with auth.async_client(transport=simulator) as client:
         store.error = OSError("no route to host")
         with pytest.raises(StoreUnavailableError, match="no route to host"):
@@ -201,6 +204,7 @@ async def test_it_is_not_waited_for_for_ever(
     store: AwaitedStore,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """A store that never answers ends in a typed error, holds no lock, and is used again later."""
     monkeypatch.setattr("httpx_cobo_auth.drivers._STORE_TIMEOUT_S", 0.05)
     async with auth.async_client(transport=simulator) as client:
         store.stuck = True
@@ -214,6 +218,7 @@ async def test_it_is_not_waited_for_for_ever(
 async def test_a_lock_held_elsewhere_is_waited_for(
     auth: CoboOAuth, simulator: CoboSimulator, store: AwaitedStore
 ) -> None:
+    """Nothing is exchanged while another process has the lock; once free, the request goes out."""
     theirs = object()
     store.locks.add(theirs)
     async with auth.async_client(transport=simulator) as client, anyio.create_task_group() as group:

@@ -39,6 +39,7 @@ def test_a_local_clock_that_steps_back_and_forth_by_hours_loops_nowhere(
 def test_a_clock_that_steps_past_the_tokens_end_and_back_renews_once_for_each_time(
     plain: bool,  # noqa: FBT001
 ) -> None:
+    """Ten steps, fifty requests, no more than one exchange a step beside the first."""
     rig = Rig(plain=plain, clock=ManualClock(), simulator=CoboSimulator(clock=ManualClock()))
     for number in range(1, 11):
         rig.clock.step(number * 20 * HOUR_S)
@@ -84,6 +85,7 @@ def test_a_server_clock_within_a_minute_is_left_alone(plain: bool) -> None:  # n
 
 @WAYS
 def test_without_a_key_to_verify_by_no_clock_is_believed(plain: bool) -> None:  # noqa: FBT001
+    """The server is an hour ahead and nothing proves it: the 401 is handed over, not replayed."""
     theirs = ManualClock()
     keyless = Environment("keyless", "https://cobo.test/v2")
     rig = Rig(
@@ -99,6 +101,7 @@ def test_without_a_key_to_verify_by_no_clock_is_believed(plain: bool) -> None:  
 
 
 def test_a_forged_time_is_not_believed() -> None:
+    """A ``Biz-Timestamp`` with a wrong signature moves no clock, and causes no replay."""
     rig = Rig()
     rig.send()
     headers = {"Biz-Timestamp": "1000", "Biz-Resp-Signature": "00" * 64}
@@ -108,6 +111,7 @@ def test_a_forged_time_is_not_believed() -> None:
 
 
 def test_cobo_auth_corrects_its_clock_as_well() -> None:
+    """An hour off, the first request takes two attempts, the second only one."""
     theirs = ManualClock()
     simulator = CoboSimulator(clock=theirs)
     theirs.step(HOUR_S)

@@ -74,12 +74,14 @@ def test_a_fresh_read_is_sent_and_nothing_else(status: int) -> None:
 
 
 def test_a_fresh_write_enters_itself_as_in_flight_and_nothing_else() -> None:
+    """``BeginWrite`` and the request are all its effects: no seat, no store."""
     desk = Desk()
     desk.having("a")
     play(desk.flow.request(write()), BeginWrite(), (Send(desk.held), FINE))
 
 
 def test_a_genuine_fault_says_nothing_about_the_token() -> None:
+    """500 and 403 with other codes, or none, go to the caller; nothing is renewed."""
     desk = Desk()
     desk.having("a")
     play(desk.flow.request(read()), (Send(desk.held), Answer(500, 5000)))
@@ -90,6 +92,7 @@ def test_a_genuine_fault_says_nothing_about_the_token() -> None:
 
 # ------------------------------------------------------------------------------------- STALE
 def test_a_stale_read_renews_once_without_waiting_for_anybody() -> None:
+    """Seat and lock are asked for with 0 s of patience; with both, it goes out with a new token."""
     desk = Desk()
     stored = desk.having("a")
     desk.grow_stale()
@@ -103,6 +106,7 @@ def test_a_stale_read_renews_once_without_waiting_for_anybody() -> None:
 
 
 def test_a_stale_read_goes_on_while_somebody_else_renews() -> None:
+    """Whoever has the seat or the store's lock, the read is sent at once with the current token."""
     desk = Desk()
     stored = desk.having("a")
     desk.grow_stale()
@@ -121,6 +125,7 @@ def test_a_stale_read_goes_on_while_somebody_else_renews() -> None:
 
 
 def test_a_refused_early_attempt_is_reported_spaced_out_and_never_raised() -> None:
+    """The read goes out all the same; the next one does not try again, one 31 s later does."""
     desk = Desk()
     stored = desk.having("a")
     desk.grow_stale()
@@ -166,6 +171,7 @@ def test_a_stale_write_waits_for_the_lock_and_reads_again() -> None:
 
 
 def test_a_stale_write_goes_on_where_the_lock_is_not_to_be_had() -> None:
+    """It waits 10 s for another process's renewal, and is then sent with the current token."""
     desk = Desk()
     desk.having("a")
     desk.grow_stale()
@@ -183,6 +189,7 @@ def test_a_stale_write_goes_on_where_the_lock_is_not_to_be_had() -> None:
 
 # -------------------------------------------------------------------------- EXPIRED, MISSING
 def test_with_an_expired_token_the_renewal_comes_first() -> None:
+    """Nothing is sent with the dead token: the first request to go out carries the new one."""
     desk = Desk()
     stored = desk.having("a")
     desk.expire()
@@ -196,6 +203,7 @@ def test_with_an_expired_token_the_renewal_comes_first() -> None:
 
 
 def test_with_an_expired_token_a_failure_is_raised() -> None:
+    """Refused by refresh token and by ``org_implicit``: a typed error with Cobo's word for it."""
     desk = Desk()
     stored = desk.having("a")
     desk.expire()
@@ -214,6 +222,7 @@ def test_with_an_expired_token_a_failure_is_raised() -> None:
 
 
 def test_with_an_expired_token_all_wait_for_one_renewal_for_a_finite_time() -> None:
+    """After that a typed error says who was waited for: this process, or another one."""
     desk = Desk()
     desk.having("a")
     desk.expire()
@@ -231,6 +240,7 @@ def test_with_an_expired_token_all_wait_for_one_renewal_for_a_finite_time() -> N
 
 
 def test_who_waited_takes_the_token_that_came() -> None:
+    """The waiter sends its request with the other's new token, without a step of its own."""
     desk = Desk()
     desk.having("a")
     desk.expire()
@@ -269,6 +279,7 @@ def test_who_waited_for_nothing_tries_anew() -> None:
 
 
 def test_a_first_token_is_asked_for_by_org_implicit() -> None:
+    """Nothing in memory, nothing in the store: there is no refresh token to send."""
     desk = Desk()
     play(
         desk.flow.request(read()),
@@ -280,6 +291,7 @@ def test_a_first_token_is_asked_for_by_org_implicit() -> None:
 
 
 def test_a_first_token_is_not_asked_for_where_the_store_has_one() -> None:
+    """A look at the store, without its lock, is enough: a new process takes over what is there."""
     desk = Desk()
     play(
         desk.flow.request(read()),
@@ -292,6 +304,7 @@ def test_a_first_token_is_not_asked_for_where_the_store_has_one() -> None:
 
 
 def test_a_write_gets_its_token_first_and_is_in_flight_from_then_on() -> None:
+    """Not during the exchange, or the renewal would drain it and so wait for itself."""
     desk = Desk()
     play(
         desk.flow.request(write()),
@@ -393,6 +406,7 @@ def test_a_401_is_cured_by_a_renewal_and_one_replay_whatever_the_method(
 
 
 def test_a_401_is_cured_by_a_newer_token_in_the_store() -> None:
+    """Another process has renewed: its token is taken for the replay, and nothing is exchanged."""
     desk = Desk()
     desk.having("a")
     play(
@@ -471,6 +485,7 @@ def test_the_request_that_was_refused_is_what_resets_the_spacing() -> None:
 
 
 def test_a_renewal_forced_in_vain_waits_longer_each_time() -> None:
+    """30 s after the first, doubling, 600 s at most."""
     desk = Desk()
     waits: list[float] = []
     for _ in range(7):
@@ -484,6 +499,7 @@ def test_a_renewal_forced_in_vain_waits_longer_each_time() -> None:
 @pytest.mark.parametrize("code", [2022, 2023, 2024])
 @pytest.mark.parametrize("request_", [read(), write()], ids=["read", "write"])
 def test_a_401_that_no_token_can_mend_is_handed_over(code: int, request_: Call) -> None:
+    """2022, 2023 and 2024 with a clock less than 60 s off: no renewal, no replay, nothing noted."""
     desk = Desk()
     desk.having("a")
     play(
@@ -497,6 +513,7 @@ def test_a_401_that_no_token_can_mend_is_handed_over(code: int, request_: Call) 
 @pytest.mark.parametrize("off", [61.0, -3600.0])
 @pytest.mark.parametrize("code", [None, 2022, 2024, 2021])
 def test_a_clock_that_is_off_is_corrected_and_nothing_renewed(off: float, code: int) -> None:
+    """More than 60 s, either way, by the server's verified time: one replay with the same token."""
     desk = Desk()
     desk.having("a")
     play(
@@ -510,6 +527,7 @@ def test_a_clock_that_is_off_is_corrected_and_nothing_renewed(off: float, code: 
 
 
 def test_a_clock_is_corrected_once_for_a_request() -> None:
+    """Where that did not help, the second 401 is the caller's."""
     desk = Desk()
     desk.having("a")
     play(
@@ -521,6 +539,7 @@ def test_a_clock_is_corrected_once_for_a_request() -> None:
 
 
 def test_a_token_refused_after_the_clock_was_corrected_is_renewed_all_the_same() -> None:
+    """A correction does not use up the replay that a curable 401 may have."""
     desk = Desk()
     stored = desk.having("a")
     play(
@@ -536,12 +555,14 @@ def test_a_token_refused_after_the_clock_was_corrected_is_renewed_all_the_same()
 
 
 def test_without_a_verified_time_no_clock_is_corrected() -> None:
+    """An environment without a key says no time that can be trusted: the 401 is handed over."""
     desk = Desk(verified=False)
     desk.having("a")
     play(desk.flow.request(read()), (Sending("a"), Answer(401, 2024, None)))
 
 
 def test_a_request_that_is_only_signed_has_its_clock_corrected_once() -> None:
+    """Without a token, as in ``CoboAuth``, nothing but the clock is ever mended."""
     play(signed_flow(), (Send(None), FINE))
     play(signed_flow(), (Send(None), Answer(401, 2024)))
     play(
@@ -555,6 +576,7 @@ def test_a_request_that_is_only_signed_has_its_clock_corrected_once() -> None:
 # --------------------------------------------------------------------------------- 500 / 1000
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
 def test_a_500_1000_on_a_read_is_as_a_curable_401(method: str) -> None:
+    """Cobo says so that a token has expired; a read may run twice: renewed and replayed."""
     desk = Desk()
     stored = desk.having("a")
     play(
@@ -603,6 +625,7 @@ def _refused_before(desk: Desk, stored: Record) -> Iterator[Step]:
 
 
 def test_a_write_after_a_refused_write_waits_for_the_renewal() -> None:
+    """The second write renews before it is sent, and goes out with the new token."""
     desk = Desk()
     stored = desk.having("a")
     play(desk.flow.request(write()), BeginWrite(), (Sending("a"), DEAD))
@@ -620,6 +643,7 @@ def test_a_write_after_a_refused_write_waits_for_the_renewal() -> None:
 
 
 def test_a_refused_write_says_nothing_about_a_newer_token() -> None:
+    """The token was replaced while the write was under way: its 500 marks nothing for renewal."""
     desk = Desk()
     desk.having("a")
     flow = desk.flow.request(write())
@@ -635,6 +659,7 @@ def test_a_refused_write_says_nothing_about_a_newer_token() -> None:
 def test_a_write_is_replayed_after_a_500_1000_where_the_caller_asks_for_it(
     answer: Answer,
 ) -> None:
+    """With ``cobo_replay`` a write is treated as a read: renewed, sent once more."""
     desk = Desk()
     stored = desk.having("a")
     play(
@@ -653,6 +678,7 @@ def test_a_write_is_replayed_after_a_500_1000_where_the_caller_asks_for_it(
 @pytest.mark.parametrize("code", [2025, 4001])
 @pytest.mark.parametrize("request_", [read(), write()], ids=["read", "write"])
 def test_a_missing_permission_looks_once_for_a_newer_token(code: int, request_: Call) -> None:
+    """2025 or 4001 with a newer token stored: one replay; a second refusal is the caller's."""
     desk = Desk()
     desk.having("a")
     begin = [BeginWrite()] if request_.write else []
@@ -671,6 +697,7 @@ def test_a_missing_permission_looks_once_for_a_newer_token(code: int, request_: 
 
 @pytest.mark.parametrize("stored", ["same", "nothing", "down", "exchanging"])
 def test_a_missing_permission_is_handed_over_where_there_is_no_newer_token(stored: str) -> None:
+    """No lock, no exchange, no store error; for 5 s the next refusals do not even look."""
     desk = Desk()
     same = desk.having("a")
     found = {
@@ -693,6 +720,7 @@ def test_a_missing_permission_is_handed_over_where_there_is_no_newer_token(store
 
 
 def test_a_missing_permission_of_a_token_replaced_meanwhile_means_replay() -> None:
+    """The newer token is in memory already: the request is repeated without a look at the store."""
     desk = Desk()
     desk.having("a")
     flow = desk.flow.request(read())

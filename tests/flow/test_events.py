@@ -86,6 +86,7 @@ def test_one_event_for_each_change(plain: bool, caplog: pytest.LogCaptureFixture
 
 
 def test_an_event_comes_after_the_token_was_saved_and_while_nothing_is_held() -> None:
+    """A handler sees the stored record, without a note, and gets the store's lock itself."""
     rig = Rig()
     seen: list[tuple[int, int, object]] = []
 
@@ -105,6 +106,7 @@ def test_an_event_comes_after_the_token_was_saved_and_while_nothing_is_held() ->
 
 @WAYS
 def test_failures_are_told_and_logged(plain: bool, caplog: pytest.LogCaptureFixture) -> None:  # noqa: FBT001
+    """Event and log line name Cobo's error, and say whether the current token still works."""
     rig = Rig(plain=plain)
     rig.send()
     rig.grow_stale()
@@ -129,6 +131,7 @@ def test_failures_are_told_and_logged(plain: bool, caplog: pytest.LogCaptureFixt
 
 
 def test_a_token_that_could_not_be_saved_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """``SaveFailed`` has generation and error; ``TokenRenewed`` for the token is told as well."""
     rig = Rig()
     rig.send()
     rig.expire()
@@ -148,6 +151,7 @@ def test_a_token_that_could_not_be_saved_is_told(caplog: pytest.LogCaptureFixtur
 
 
 def test_events_are_frozen_and_show_no_secret() -> None:
+    """Neither ``str``, ``repr`` nor the fields of any event hold a token or the app's key."""
     rig = Rig()
     rig.send()
     secrets = {rig.token.access_token, str(rig.token.refresh_token), rig.simulator.app_secret}
@@ -166,6 +170,7 @@ def test_events_are_frozen_and_show_no_secret() -> None:
 
 
 def test_a_handler_that_raises_breaks_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Requests succeed, and the log has the handler's error, once for each event."""
     rig = Rig()
 
     def fail(_: Event) -> None:
@@ -219,6 +224,7 @@ def test_a_handler_may_make_requests_with_the_same_auth(method: str) -> None:
 def test_the_log_says_the_same_in_words(
     event: type[Event], words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Each class of event has a line of its own, also one without fields."""
     caplog.set_level(logging.DEBUG, "httpx_cobo_auth")
     values = {
         "generation": 7,

@@ -50,6 +50,7 @@ class Endpoint(Desk):
 
 @pytest.mark.parametrize("status", [200, 201, 299])
 def test_a_refresh_token_gets_the_next_token(status: int) -> None:
+    """Any 2XX will do, and the token counts as renewed, not as issued anew."""
     desk = Endpoint()
     issued = play(
         desk.exchange(desk.spend),
@@ -59,6 +60,7 @@ def test_a_refresh_token_gets_the_next_token(status: int) -> None:
 
 
 def test_a_reply_without_a_refresh_token_carries_the_old_one_on() -> None:
+    """RFC 6749 leaves it out where it does not change: the old one is kept for the next renewal."""
     desk = Endpoint()
     issued = play(
         desk.exchange(desk.spend), (Exchange(desk.spend, 10.0), reply("b", desk.now, refresh=False))
@@ -67,6 +69,7 @@ def test_a_reply_without_a_refresh_token_carries_the_old_one_on() -> None:
 
 
 def test_what_was_certainly_not_processed_is_sent_again_with_backoff() -> None:
+    """A connection refused and a 429 leave the refresh token unspent: again after 0.5 s and 1 s."""
     desk = Endpoint()
     issued = play(
         desk.exchange(desk.spend),
@@ -80,6 +83,7 @@ def test_what_was_certainly_not_processed_is_sent_again_with_backoff() -> None:
 
 
 def test_three_attempts_are_enough_and_the_refresh_token_is_unspent() -> None:
+    """Never sent, so it may be sent by the next renewal."""
     desk = Endpoint()
     failed = play(
         desk.exchange(desk.spend),
@@ -94,6 +98,7 @@ def test_three_attempts_are_enough_and_the_refresh_token_is_unspent() -> None:
 
 
 def test_an_early_attempt_is_one_attempt() -> None:
+    """A renewal that could as well come later tries nothing again, whatever it may."""
     desk = Endpoint()
     failed = play(
         desk.exchange(desk.spend, early=True), (Exchange(desk.spend, 10.0), desk.says(429))
@@ -107,6 +112,7 @@ def test_an_early_attempt_is_one_attempt() -> None:
 def test_a_retry_after_within_the_time_limit_is_waited_for(
     retry_after: float, slept: float
 ) -> None:
+    """Up to the 30 s of an exchange it counts, where it is longer than the backoff."""
     desk = Endpoint()
     play(
         desk.exchange(desk.spend),
@@ -117,6 +123,7 @@ def test_a_retry_after_within_the_time_limit_is_waited_for(
 
 
 def test_a_longer_retry_after_is_raised_with_the_time() -> None:
+    """From 30 s on nobody waits with the lock in hand: the error carries the time."""
     desk = Endpoint()
     failed = play(
         desk.exchange(desk.spend),
@@ -127,6 +134,7 @@ def test_a_longer_retry_after_is_raised_with_the_time() -> None:
 
 
 def test_the_time_limit_bounds_attempts_and_their_timeouts() -> None:
+    """30 s for all: after 23.5 s a request may take 6.5 s, and a last one no more than 1 s."""
     desk = Endpoint()
     flow = desk.exchange(desk.spend)
     assert next(flow) == Exchange(desk.spend, 10.0)
@@ -172,6 +180,7 @@ def test_a_refresh_token_of_unknown_fate_is_never_sent_again(
 
 
 def test_org_implicit_is_tried_three_times_of_its_own() -> None:
+    """Attempts with the refresh token do not count; the last reply, an empty one, is typed."""
     desk = Endpoint()
     failed = play(
         desk.exchange(desk.spend),
@@ -189,6 +198,7 @@ def test_org_implicit_is_tried_three_times_of_its_own() -> None:
 
 
 def test_an_early_attempt_falls_back_to_org_implicit_once() -> None:
+    """One attempt with the refresh token, one without, and the former counts as spent."""
     desk = Endpoint()
     failed = play(
         desk.exchange(desk.spend, early=True),
@@ -202,6 +212,7 @@ def test_an_early_attempt_falls_back_to_org_implicit_once() -> None:
 def test_a_refused_refresh_token_with_nothing_newer_in_the_store_is_replaced_once(
     found: str,
 ) -> None:
+    """One look at the store, one ``org_implicit``; refused as well, its error is the one raised."""
     desk = Endpoint()
     stored: dict[str, Step] = {
         "same": desk.stored,
@@ -222,6 +233,7 @@ def test_a_refused_refresh_token_with_nothing_newer_in_the_store_is_replaced_onc
 
 
 def test_a_refusal_due_to_somebody_else_ends_with_their_token() -> None:
+    """A newer record in the store explains the 400: it is the result, and nothing more is asked."""
     desk = Endpoint()
     newer = desk.record("b", 2)
     found = play(
@@ -243,6 +255,7 @@ def test_a_nonce_refused_for_its_time_is_corrected_and_the_refresh_token_kept() 
 
 
 def test_a_nonce_is_corrected_once() -> None:
+    """By the hour that the server says; still off, the refusal takes its course without another."""
     desk = Endpoint()
     off = desk.says(401, seconds_off=3600.0)
     failed = play(
@@ -257,6 +270,7 @@ def test_a_nonce_is_corrected_once() -> None:
 
 
 def test_a_redirected_exchange_is_exposed_and_ends_at_once() -> None:
+    """No retry, no ``org_implicit``: what was sent may be in a stranger's hands, thus spent."""
     desk = Endpoint()
     failed = play(
         desk.exchange(desk.spend),
@@ -269,6 +283,7 @@ def test_a_redirected_exchange_is_exposed_and_ends_at_once() -> None:
 @pytest.mark.parametrize("code", [2010, 2026])
 @pytest.mark.parametrize("status", [400, 403, 500])
 def test_too_many_requests_by_cobos_code_is_not_processed(status: int, code: int) -> None:
+    """2010 and 2026 mean that under any status, and the error keeps Cobo's code, message and id."""
     desk = Endpoint()
     body = b'{"error_code": %d, "error_message": "slow down", "error_id": "id-1"}' % code
     failed = play(

@@ -388,6 +388,7 @@ def test_an_endpoint_whose_clock_is_off_is_met_half_way(
 def test_a_newer_token_in_the_store_needs_no_endpoint(
     name: str, state: str, begin: Callable[..., Rig]
 ) -> None:
+    """Whatever the token's state and the endpoint's trouble, it is used, nothing exchanged."""
     trouble = TROUBLES[name]
     rig = begin(state)
     _let_fail(rig, trouble, times=None)
@@ -489,6 +490,7 @@ def test_a_failing_store(what: str, state: str, begin: Callable[..., Rig]) -> No
 def test_a_corrupt_store_is_a_typed_error_and_nothing_is_asked_for(
     state: str, begin: Callable[..., Rig]
 ) -> None:
+    """It is not taken for an empty one: a token issued over it would cost the one inside."""
     rig = begin(state)
     before = rig.simulator.counters.exchanges
     rig.store._error = lambda: StoreCorruptError("that is no record")
@@ -543,6 +545,7 @@ def test_with_a_plain_client_an_answer_means_the_same(
 def test_with_a_plain_client_one_call_fails_with_the_transport_and_the_next_recovers(
     name: str, state: str, begin: Callable[..., Rig]
 ) -> None:
+    """Nothing of the failed call was sent, no refresh token goes out twice, no write bounces."""
     trouble = TROUBLES[name]
     rig = begin(state, plain=True)
     sent_before = rig.refresh_tokens_sent()
@@ -566,6 +569,7 @@ def test_a_redirected_exchange_is_not_followed_or_else_exposed_and_not_repeated(
     plain: bool,  # noqa: FBT001
     begin: Callable[..., Rig],
 ) -> None:
+    """In 50 requests the refresh token leaves once; the error is typed, exchanges are spaced."""
     rig = begin("expired", plain=plain)
     rig.client.follow_redirects = True
     elsewhere = "https://cobo.test/v2/elsewhere"

@@ -52,6 +52,7 @@ def test_a_server_that_always_says_401(rig: Rig, method: str, per_call_s: float)
 @WAYS
 @pytest.mark.parametrize("code", [2022, 2023, 2024])
 def test_a_server_that_always_says_what_no_token_can_mend(rig: Rig, code: int) -> None:
+    """A hundred requests get their 401, and the first token stays the only one."""
     rig.simulator.inject("api", times=None, status=401, error_code=code)
     for _ in range(100):
         assert rig.send().status_code == 401

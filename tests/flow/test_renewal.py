@@ -73,6 +73,7 @@ LOST = Note("somebody else", 1.0)
 
 
 def test_in_order_seat_lock_reread_drain_note_check_exchange_save_release() -> None:
+    """A dead token is renewed in these ten steps, and in no other order; the event comes last."""
     desk = Desk()
     stored = desk.having("a")
     desk.expire()
@@ -115,6 +116,7 @@ def test_an_early_renewer_of_a_shared_store_lets_writes_elsewhere_end_first(
 
 @pytest.mark.parametrize("dead", [True, False])
 def test_nobody_gives_grace_who_cannot_do_without(dead: bool) -> None:  # noqa: FBT001
+    """With a dead token, or for ``renew()``, the note follows the drain without a pause."""
     desk = Desk(shared=True)
     stored = desk.having("a")
     if dead:
@@ -126,6 +128,7 @@ def test_nobody_gives_grace_who_cannot_do_without(dead: bool) -> None:  # noqa: 
 
 
 def test_an_early_renewal_gives_up_where_a_write_does_not_end() -> None:
+    """No note, no exchange: the read goes out with the old token, and the next one does not try."""
     desk = Desk()
     stored = desk.having("a")
     desk.grow_stale()
@@ -142,6 +145,7 @@ def test_an_early_renewal_gives_up_where_a_write_does_not_end() -> None:
 
 
 def test_a_renewal_that_must_be_goes_on_where_a_write_does_not_end() -> None:
+    """A dead token cannot wait for a slow write: after 2 s of draining it is exchanged anyway."""
     desk = Desk()
     stored = desk.having("a")
     desk.expire()
@@ -160,6 +164,7 @@ def test_a_renewal_that_must_be_goes_on_where_a_write_does_not_end() -> None:
 
 
 def test_a_token_found_under_the_lock_ends_it() -> None:
+    """Another process renewed first: its token is used, and no exchange is sent."""
     desk = Desk()
     desk.having("a")
     desk.expire()
@@ -175,6 +180,7 @@ def test_a_token_found_under_the_lock_ends_it() -> None:
 
 
 def test_a_token_that_came_while_waiting_for_the_seat_ends_it() -> None:
+    """Neither the store nor its lock is asked: the token in memory is newer than the dead one."""
     desk = Desk()
     desk.having("a")
     desk.expire()
@@ -186,6 +192,7 @@ def test_a_token_that_came_while_waiting_for_the_seat_ends_it() -> None:
 
 
 def test_a_token_without_a_refresh_token_is_followed_by_org_implicit() -> None:
+    """There is nothing to send but the organization's id, and the renewal succeeds all the same."""
     desk = Desk()
     stored = Record(1, desk.token("a", refresh=False))
     desk.account.adopt(stored)
@@ -201,6 +208,7 @@ def test_a_token_without_a_refresh_token_is_followed_by_org_implicit() -> None:
 
 # --------------------------------------------------------- no note written, nothing spent
 def test_without_a_note_an_early_renewal_is_skipped_and_reported() -> None:
+    """The token has ten minutes left: that a note cannot be written is no reason to spend it."""
     desk = Desk()
     stored = desk.having("a")
     desk.grow_stale()
@@ -218,6 +226,7 @@ def test_without_a_note_an_early_renewal_is_skipped_and_reported() -> None:
 
 
 def test_without_a_note_a_dead_token_is_followed_by_org_implicit_kept_in_memory() -> None:
+    """The refresh token stays unsent, the new token serves at once and is saved 5 s later."""
     desk = Desk()
     stored = desk.having("a")
     desk.expire()
@@ -305,6 +314,7 @@ def test_a_conflict_over_the_note_means_that_somebody_else_went_on() -> None:
 
 
 def test_a_conflict_over_the_note_with_nothing_newer_is_raised_and_nothing_spent() -> None:
+    """Somebody else's exchange is under way: no token to go on with, and none asked for."""
     desk = Desk()
     stored = desk.having("a")
     desk.expire()
@@ -324,6 +334,7 @@ def test_a_conflict_over_the_note_with_nothing_newer_is_raised_and_nothing_spent
 
 # ----------------------------------------------------------------------- taking the note back
 def test_without_a_lock_that_outlives_it_there_is_no_exchange_and_the_note_is_taken_back() -> None:
+    """An exchange has 32 s; with a lock that may lapse sooner, the record is put back as it was."""
     desk = Desk()
     stored = desk.having("a")
     desk.expire()
@@ -345,6 +356,7 @@ def test_without_a_lock_that_outlives_it_there_is_no_exchange_and_the_note_is_ta
 
 @pytest.mark.parametrize("error", [DOWN, CONFLICT])
 def test_a_note_that_cannot_be_taken_back_is_reported(error: StoreError) -> None:
+    """``SaveFailed`` is told beside ``RenewalFailed``, and the read goes on with the token."""
     desk = Desk()
     stored = desk.having("a")
     desk.grow_stale()
@@ -361,6 +373,7 @@ def test_a_note_that_cannot_be_taken_back_is_reported(error: StoreError) -> None
 
 
 def test_where_no_note_was_written_none_is_taken_back() -> None:
+    """One failed save is told and not repeated: the stored record still is what it was."""
     desk = Desk()
     stored = desk.having("a")
     desk.expire()
@@ -380,6 +393,7 @@ def test_where_no_note_was_written_none_is_taken_back() -> None:
 
 
 def test_a_note_is_left_where_the_refresh_token_may_be_spent() -> None:
+    """The line broke after sending: whoever finds the note must not send that token again."""
     desk = Desk()
     stored = desk.having("a")
     desk.grow_stale()
@@ -416,6 +430,7 @@ def test_an_interrupted_exchange_is_followed_by_org_implicit(known: bool) -> Non
 
 
 def test_an_old_token_is_gone_on_with_only_where_the_endpoint_gives_no_answer() -> None:
+    """After three 503s the token beside the interrupted note, which may still live, is sent."""
     desk = Desk()
     broken = desk.record("a").noting(LOST)
     down = ExchangeAnswer(503, b"{}", server_time=desk.now)
@@ -435,6 +450,7 @@ def test_an_old_token_is_gone_on_with_only_where_the_endpoint_gives_no_answer() 
 
 
 def test_an_old_token_is_not_gone_on_with_where_the_endpoint_refuses() -> None:
+    """A 403 is an answer: it is raised, and the token beside the interrupted note not used."""
     desk = Desk()
     broken = desk.record("a").noting(LOST)
     refusal = ExchangeAnswer(403, b"{}", server_time=desk.now)
@@ -450,6 +466,7 @@ def test_an_old_token_is_not_gone_on_with_where_the_endpoint_refuses() -> None:
 
 
 def test_an_interrupted_note_is_not_taken_back_by_who_did_not_send() -> None:
+    """The lock would not outlive the exchange; the note stays, for the old doubt remains."""
     desk = Desk()
     broken = desk.record("a").noting(LOST)
     play(
@@ -510,6 +527,7 @@ def test_an_older_generation_than_one_already_seen_is_never_accepted() -> None:
 
 
 def test_a_store_emptied_by_others_is_no_reason_to_send_what_it_held() -> None:
+    """The refresh token in memory may be spent: ``org_implicit``, and a higher generation."""
     desk = Desk()
     desk.having("a", generation=7)
     desk.expire()
@@ -543,6 +561,7 @@ def _unsaved(desk: Desk) -> tuple[Record, Record]:
 
 
 def test_a_token_that_cannot_be_saved_is_used_reported_and_saved_later() -> None:
+    """It serves requests, is tried every 5 s, also after a conflict, and no more once saved."""
     desk = Desk()
     before, new = _unsaved(desk)
     play(desk.flow.request(read()), (Sending("b"), FINE))
@@ -562,6 +581,7 @@ def test_a_token_that_cannot_be_saved_is_used_reported_and_saved_later() -> None
 
 
 def test_saving_later_waits_for_nobody_and_is_spaced() -> None:
+    """A taken seat or lock, or a store that is down, holds no request up; 5 s to the next try."""
     desk = Desk()
     _unsaved(desk)
     desk.clock.advance(5)
@@ -587,6 +607,7 @@ def test_saving_later_waits_for_nobody_and_is_spaced() -> None:
 
 
 def test_a_token_is_not_saved_later_over_a_record_that_moved_on() -> None:
+    """Somebody else's generation 2 is stored: ours stays in use, and is not tried again."""
     desk = Desk()
     _unsaved(desk)
     desk.clock.advance(5)
@@ -602,6 +623,7 @@ def test_a_token_is_not_saved_later_over_a_record_that_moved_on() -> None:
 
 
 def test_somebody_else_in_this_process_may_have_saved_it_meanwhile() -> None:
+    """Whoever gets the seat after that leaves it at once, without asking for the store's lock."""
     desk = Desk()
     _unsaved(desk)
     desk.clock.advance(5)
@@ -633,6 +655,7 @@ def test_the_next_renewal_goes_on_from_the_unsaved_token() -> None:
 
 
 def test_the_next_renewal_drops_the_unsaved_token_where_the_record_moved_on() -> None:
+    """Its refresh token is not sent: the newer token in the store ends the renewal."""
     desk = Desk()
     _unsaved(desk)
     desk.expire()
@@ -651,6 +674,7 @@ def test_the_next_renewal_drops_the_unsaved_token_where_the_record_moved_on() ->
 
 # ----------------------------------------------------------- the lock lapsed in mid-exchange
 def test_after_a_conflict_the_token_of_who_went_on_counts() -> None:
+    """The lock lapsed during the exchange, another process saved: its token is used, not ours."""
     desk = Desk()
     stored = desk.having("a")
     desk.expire()
@@ -669,6 +693,7 @@ def test_after_a_conflict_the_token_of_who_went_on_counts() -> None:
 
 @pytest.mark.parametrize("found", ["an exchange", "nothing", "an older one", "an error"])
 def test_after_a_conflict_with_nothing_newer_ours_is_used(found: str) -> None:
+    """A note, nothing, an older record or an error in the store takes no new token away."""
     desk = Desk()
     stored = desk.having("a")
     desk.expire()
@@ -729,6 +754,7 @@ def test_a_first_token_is_not_asked_for_where_the_store_cannot_be_read(error: St
 
 @pytest.mark.parametrize("error", [DOWN, CORRUPT])
 def test_a_stale_token_is_gone_on_with_while_the_store_is_no_help(error: StoreError) -> None:
+    """The failure is told once, and the next read does not ask the store again."""
     desk = Desk()
     desk.having("a")
     desk.grow_stale()
@@ -744,6 +770,7 @@ def test_a_stale_token_is_gone_on_with_while_the_store_is_no_help(error: StoreEr
 
 
 def test_a_store_that_cannot_be_read_is_not_asked_for_every_request_after_a_refused_write() -> None:
+    """The first request after the 500 tries and fails; the next goes straight out."""
     desk = Desk()
     desk.having("a")
     play(desk.flow.request(write()), BeginWrite(), (Sending("a"), Answer(500, 1000)))
@@ -760,6 +787,7 @@ def test_a_store_that_cannot_be_read_is_not_asked_for_every_request_after_a_refu
 
 
 def test_a_refused_token_with_a_store_that_cannot_be_read_is_an_error() -> None:
+    """After a 401 the store's error is raised, and the endpoint not asked."""
     desk = Desk()
     desk.having("a")
     with pytest.raises(StoreUnavailableError):
@@ -805,6 +833,7 @@ def test_a_refusal_is_remembered_for_some_seconds() -> None:
 
 
 def test_a_refusal_is_forgotten_where_somebody_else_got_a_token() -> None:
+    """Their token in the store is used though a refusal is remembered, which it ends."""
     desk = Desk()
     _refused_for_good(desk)
     play(
@@ -819,6 +848,7 @@ def test_a_refusal_is_forgotten_where_somebody_else_got_a_token() -> None:
 
 
 def test_trouble_at_the_endpoint_is_remembered_from_the_second_time_on_and_longer() -> None:
+    """0 s, then 1 s, doubling to 30 s at most, in which nobody asks the endpoint."""
     desk = Desk()
     desk.having("a")
     desk.expire()
@@ -859,6 +889,7 @@ def test_a_retry_after_is_obeyed_within_reason(retry_after: float, held_s: float
 
 
 def test_a_retry_after_spaces_early_attempts_as_well() -> None:
+    """Told to wait 120 s, no read tries before, and no failure is held against dead tokens."""
     desk = Desk()
     stored = desk.having("a")
     desk.grow_stale()
@@ -879,6 +910,7 @@ def test_a_retry_after_spaces_early_attempts_as_well() -> None:
 
 # ------------------------------------------------------------------------- forced, spaced out
 def test_a_forced_renewal_is_held_off_where_the_store_says_that_one_was_in_vain() -> None:
+    """Another process noted it just now: the 401 is handed over, nothing exchanged for 30 s."""
     desk = Desk()
     stored = desk.having("a")
     vain = replace(stored, spacing=Spacing().in_vain(desk.now, "GET /v2/other"))
@@ -895,6 +927,7 @@ def test_a_forced_renewal_is_held_off_where_the_store_says_that_one_was_in_vain(
 
 
 def test_while_held_off_a_store_that_cannot_be_read_keeps_no_answer_from_the_caller() -> None:
+    """The caller gets its 401, not the store's error: no renewal was going to happen."""
     desk = Desk()
     desk.having("a")
     desk.account.vain("GET /v2/wallets")
@@ -908,6 +941,7 @@ def test_while_held_off_a_store_that_cannot_be_read_keeps_no_answer_from_the_cal
 
 
 def test_forced_renewals_far_too_often_mean_contention() -> None:
+    """The fourth within an hour is told as ``ContentionSuspected``, and the next waits 30 s."""
     desk = Desk()
     stored = desk.having("a")
     for number in range(4):
@@ -975,12 +1009,14 @@ def test_what_was_in_vain_need_not_be_told_to_others(trouble: str) -> None:
 
 # ------------------------------------------------------------------------- token, renew, forget
 def test_token_gives_the_fresh_one_without_any_effect() -> None:
+    """No seat, no store, no exchange: what is held is returned at once."""
     desk = Desk()
     desk.having("a")
     assert play(desk.flow.token()) is desk.held
 
 
 def test_token_gives_the_stale_one_where_it_cannot_be_renewed() -> None:
+    """Somebody else has the seat: ``token()`` does not wait, for the old one is still good."""
     desk = Desk()
     desk.having("a")
     desk.grow_stale()
@@ -988,6 +1024,7 @@ def test_token_gives_the_stale_one_where_it_cannot_be_renewed() -> None:
 
 
 def test_renew_asks_for_another_token_however_fresh_this_one_is() -> None:
+    """``renew()`` a second after an exchange exchanges again, as after a change of permissions."""
     desk = Desk()
     stored = desk.having("a")
     desk.clock.advance(1)
@@ -1001,6 +1038,7 @@ def test_renew_asks_for_another_token_however_fresh_this_one_is() -> None:
 
 
 def test_renew_shares_an_exchange_that_was_sent_after_the_call() -> None:
+    """Who waited for the seat is content with a token obtained later than its own call."""
     desk = Desk()
     desk.having("a")
     flow = desk.flow.renew()
@@ -1047,6 +1085,7 @@ def test_renew_that_is_refused_because_of_somebody_else_says_so() -> None:
 
 
 def test_renew_raises_where_it_gets_none() -> None:
+    """The held token still works, but is not what was asked for: the refusal is raised."""
     desk = Desk()
     desk.having("a")
     desk.clock.advance(1)
@@ -1056,6 +1095,7 @@ def test_renew_raises_where_it_gets_none() -> None:
 
 
 def test_forget_empties_memory_and_store_and_raises_the_generation() -> None:
+    """An empty record of generation 5 follows 4, with its spacing; the next token is number 6."""
     desk = Desk()
     stored = replace(desk.having("a", 4), spacing=Spacing().in_vain(desk.now, "GET /x"))
     play(
@@ -1080,6 +1120,7 @@ def test_forget_empties_memory_and_store_and_raises_the_generation() -> None:
 
 
 def test_forget_waits_for_renewals_for_a_finite_time() -> None:
+    """Whether seat or store's lock is not to be had, the error says so and the token stays."""
     desk = Desk()
     desk.having("a")
     with pytest.raises(RenewalTimeoutError, match="in this process"):
@@ -1090,6 +1131,7 @@ def test_forget_waits_for_renewals_for_a_finite_time() -> None:
 
 
 def test_forget_that_cannot_empty_the_store_forgets_nothing() -> None:
+    """Dropped in memory only, the token would come back out of the store."""
     desk = Desk()
     desk.having("a")
     with pytest.raises(StoreUnavailableError):
@@ -1104,11 +1146,13 @@ def test_forget_that_cannot_empty_the_store_forgets_nothing() -> None:
 
 
 def test_an_account_adopts_no_record_without_a_token() -> None:
+    """That would be a mistake of the flow's own: ``ValueError``, not a request without a token."""
     with pytest.raises(ValueError, match="no token"):
         Desk().account.adopt(Record(1))
 
 
 def test_what_is_known_to_be_in_vain_is_not_told_again() -> None:
+    """While the wait lasts, a second cause asks for no lock and does not replace the first."""
     desk = Desk()
     desk.having("a")
     assert desk.account.vain("GET /v2/wallets")

@@ -35,6 +35,7 @@ def same(rig: Rig, token: Token) -> bool:
 
 @SYNC
 def test_token_gives_a_valid_token_renewed_where_it_is_time(plain: bool) -> None:  # noqa: FBT001
+    """The same while FRESH, a new one when STALE or EXPIRED: three exchanges for four calls."""
     rig = Rig(plain=plain)
     first = rig.auth.token(rig.client)
     assert same(rig, first)
@@ -61,6 +62,7 @@ def test_renew_gets_another_token_at_once(plain: bool) -> None:  # noqa: FBT001
 
 
 def test_any_client_will_do_and_its_auth_is_not_asked() -> None:
+    """A client with a password of its own gets a token, and does not send the password along."""
     rig = Rig()
     with httpx.Client(transport=rig.simulator, auth=("user", "password")) as client:
         token = rig.auth.token(client)
@@ -69,6 +71,7 @@ def test_any_client_will_do_and_its_auth_is_not_asked() -> None:
 
 
 def test_errors_are_typed() -> None:
+    """With the app uninstalled, ``token`` and ``renew`` raise ``TokenRefusedError``."""
     rig = Rig()
     rig.simulator.uninstall()
     for method in (rig.auth.token, rig.auth.renew):
@@ -90,6 +93,7 @@ def test_forget_drops_the_token_here_and_in_the_store() -> None:
 
 
 def test_forget_says_where_it_could_not() -> None:
+    """A store that does not save raises; once it does, the stored token is gone."""
     rig = Rig()
     rig.send()
     rig.store.broken = {"save"}
@@ -101,6 +105,7 @@ def test_forget_says_where_it_could_not() -> None:
 
 
 def test_forget_waits_for_the_store_for_a_finite_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the lock held elsewhere it ends in a typed error, and works once the lock is free."""
     rig = Rig()
     rig.send()
     monkeypatch.setattr("httpx_cobo_auth.drivers.time", _Passing(rig))
@@ -119,6 +124,7 @@ class _Passing:
 
 @pytest.mark.parametrize("method", ["token", "renew"])
 def test_the_wrong_kind_of_client_is_named(method: str) -> None:
+    """An async client, ``None``, an auth object or a class: the error says what was expected."""
     rig = Rig()
     clients: list[Any] = [httpx.AsyncClient(), None, rig.auth, object]
     for client in clients:
@@ -162,6 +168,7 @@ def _until_waiting(rig: Rig, count: int) -> None:
 
 # ------------------------------------------------------------------------------------- async
 async def test_atoken_arenew_aforget() -> None:
+    """The async three do what the sync three do, with the same events and generations."""
     rig = Rig()
     async with rig.auth.async_client(transport=rig.simulator) as client:
         first = await rig.auth.atoken(client)
@@ -179,6 +186,7 @@ async def test_atoken_arenew_aforget() -> None:
 
 @pytest.mark.parametrize("method", ["atoken", "arenew"])
 async def test_the_wrong_kind_of_client_is_named_by_the_async_ones(method: str) -> None:
+    """A sync client, ``None`` or an auth object: the error names ``AsyncClient``."""
     rig = Rig()
     clients: list[Any] = [rig.client, None, rig.auth]
     for client in clients:
@@ -187,6 +195,7 @@ async def test_the_wrong_kind_of_client_is_named_by_the_async_ones(method: str) 
 
 
 async def test_simultaneous_async_renewals_share_one_exchange() -> None:
+    """Fifty tasks call ``arenew`` before the reply: all get the same new token."""
     rig = Rig()
     rig.send()
     rig.clock.advance(1)
@@ -209,6 +218,7 @@ async def test_simultaneous_async_renewals_share_one_exchange() -> None:
 
 
 async def test_async_errors_are_typed() -> None:
+    """With the app uninstalled, ``atoken`` and ``arenew`` raise ``TokenRefusedError``."""
     rig = Rig()
     rig.simulator.uninstall()
     async with rig.auth.async_client(transport=rig.simulator) as client:
@@ -218,6 +228,7 @@ async def test_async_errors_are_typed() -> None:
 
 
 async def test_one_object_serves_both_kinds_of_client() -> None:
+    """A token that an async client got is the sync client's as well."""
     rig = Rig()
     async with rig.auth.async_client(transport=rig.simulator) as client:
         token = await rig.auth.atoken(client)
@@ -225,6 +236,7 @@ async def test_one_object_serves_both_kinds_of_client() -> None:
 
 
 def test_the_client_may_be_one_without_auth_at_all() -> None:
+    """A second auth object over the same store gets the token by it, by one exchange in all."""
     rig = Rig()
     other = CoboOAuth(
         client_id=rig.simulator.client_id,

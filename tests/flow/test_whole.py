@@ -23,6 +23,7 @@ WRITES = ["POST", "PUT", "PATCH", "DELETE"]
 
 @WAYS
 def test_a_fresh_token_touches_no_store(plain: bool) -> None:  # noqa: FBT001
+    """Six requests, one of each method: no call of the store, no event, no exchange."""
     rig = Rig(plain=plain)
     rig.send()
     rig.store.calls.clear()
@@ -36,6 +37,7 @@ def test_a_fresh_token_touches_no_store(plain: bool) -> None:  # noqa: FBT001
 
 @WAYS
 def test_a_stale_token_is_renewed_by_one_exchange(plain: bool) -> None:  # noqa: FBT001
+    """All methods go through it without a refusal, whichever comes first."""
     rig = Rig(plain=plain)
     rig.send()
     rig.grow_stale()
@@ -53,6 +55,7 @@ def test_a_read_outlives_a_token_that_dies_before_its_time(
     status: Literal[401, 500],
     method: str,
 ) -> None:
+    """One refusal, one exchange, one replay, whether Cobo says 401 or 500."""
     rig = Rig(plain=plain, expired_status=status)
     rig.send()
     rig.simulator.revoke_tokens()
@@ -66,6 +69,7 @@ def test_a_read_outlives_a_token_that_dies_before_its_time(
 @WAYS
 @pytest.mark.parametrize("method", WRITES)
 def test_a_write_refused_by_401_is_replayed_and_runs_once(plain: bool, method: str) -> None:  # noqa: FBT001
+    """With its body: it was refused before it ran."""
     rig = Rig(plain=plain, expired_status=401)
     rig.send()
     rig.simulator.revoke_tokens()
@@ -76,6 +80,7 @@ def test_a_write_refused_by_401_is_replayed_and_runs_once(plain: bool, method: s
 @WAYS
 @pytest.mark.parametrize("body", ["not JSON", "[]", "", '{"error_code": "2021"}'])
 def test_a_401_need_not_be_json(plain: bool, body: str) -> None:  # noqa: FBT001
+    """Text, a list, nothing, a code of the wrong type: renewed and replayed by status alone."""
     rig = Rig(plain=plain)
     rig.send()
     rig.simulator.inject("api", status=401, body=body, signed=False)
@@ -89,6 +94,7 @@ def test_a_write_answered_by_500_1000_is_handed_back_and_the_next_flow_renews(
     plain: bool,  # noqa: FBT001
     method: str,
 ) -> None:
+    """It may have run: no exchange, no replay; the next write renews first, and runs once."""
     rig = Rig(plain=plain)
     rig.send()
     rig.simulator.revoke_tokens()
@@ -146,6 +152,7 @@ def test_a_caller_may_opt_in_to_replay(plain: bool, how: str) -> None:  # noqa: 
 @WAYS
 @pytest.mark.parametrize("value", [False, None, 1, "yes"])
 def test_nothing_but_true_opts_in(plain: bool, value: object) -> None:  # noqa: FBT001
+    """``1`` and ``"yes"`` may be an accident: only ``True`` has a write repeated after a 500."""
     rig = Rig(plain=plain)
     rig.send()
     rig.simulator.revoke_tokens()
