@@ -268,12 +268,14 @@ def damage_nothing(store: TokenStore, key: StoreKey) -> None:
 def test_who_does_not_keep_to_it_is_found_out(
     store: Careless, test: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Six stores with one fault each: the test of the contract that is about it fails."""
     monkeypatch.setattr(StoreContract, "damage", staticmethod(damage_nothing))
     with pytest.raises((AssertionError, StoreConflictError)):
         getattr(StoreContract(), f"test_{test}")(lambda: store)
 
 
 def test_a_lock_that_never_gets_free_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The contract fails after a while, and says what it waited for, instead of hanging."""
     monkeypatch.setattr(_actors, "_PATIENCE_S", 0.01)
     with pytest.raises(AssertionError, match="the lock gets free"):
         StoreContract().test_a_noted_exchange_is_there_for_the_next_one(NeverGetsFree)

@@ -129,6 +129,7 @@ def test_a_file_has_its_mode_from_birth(
 def test_no_name_escapes_the_folder(
     store: FileStore, folder: Path, org_id: str, make_record: MakesRecords, tmp_path: Path
 ) -> None:
+    """Whatever an organization is called, its record is a file of the folder, and found again."""
     key = StoreKey("https://api.example/v2", "../client", org_id)
     store.save(key, make_record(), expected=NONE)
     assert FileStore(folder).load(key) == make_record()
@@ -139,6 +140,7 @@ def test_no_name_escapes_the_folder(
 def test_keys_that_look_alike_have_files_of_their_own(
     store: FileStore, make_record: MakesRecords
 ) -> None:
+    """Sixteen keys that differ by case, slash or one part keep sixteen records, on any disk."""
     keys = [
         StoreKey(base, client, org)
         for base in ("https://a/v2", "https://b/v2")
@@ -153,6 +155,7 @@ def test_keys_that_look_alike_have_files_of_their_own(
 def test_a_home_is_expanded(
     tmp_path: Path, key: StoreKey, make_record: MakesRecords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """``~`` is the user's home, as in the README's example, and no folder of that name."""
     monkeypatch.setenv("HOME", str(tmp_path))
     FileStore("~/tokens").save(key, make_record(), expected=NONE)
     assert record_file(tmp_path / "tokens").exists()
@@ -184,6 +187,7 @@ async def test_making_one_touches_nothing(folder: Path) -> None:
 
 
 def test_nothing_there_is_no_record(store: FileStore, folder: Path, key: StoreKey) -> None:
+    """Neither a missing folder nor an empty one is an error, and reading makes none."""
     assert store.load(key) is None
     assert not folder.exists()
     folder.mkdir(parents=True)
@@ -232,6 +236,7 @@ def test_another_users_folder_is_refused(
     make_record: MakesRecords,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Reading, saving and locking all say so: that user could read and replace the tokens."""
     folder.mkdir(parents=True, mode=0o700)
     uid = os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: uid + 1)
@@ -243,6 +248,7 @@ def test_another_users_folder_is_refused(
 def test_a_planted_link_in_place_of_the_folder_is_refused(
     store: FileStore, folder: Path, key: StoreKey, make_record: MakesRecords, tmp_path: Path
 ) -> None:
+    """Nothing is read or written where it points to."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir(mode=0o700)
     folder.parent.mkdir()
@@ -273,6 +279,7 @@ def test_a_planted_link_in_place_of_the_file_is_refused(
 def test_a_planted_link_in_place_of_the_lock_is_refused(
     store: FileStore, folder: Path, key: StoreKey, tmp_path: Path
 ) -> None:
+    """The lock is not followed, and no file is made where the link points to."""
     hold = store.try_lock(key, ttl=60)
     assert hold
     hold.release()
@@ -287,6 +294,7 @@ def test_a_planted_link_in_place_of_the_lock_is_refused(
 def test_a_planted_pipe_keeps_nobody_waiting(
     store: FileStore, folder: Path, key: StoreKey, make_record: MakesRecords
 ) -> None:
+    """Opening it would block until somebody writes; it is a typed error at once."""
     store.save(key, make_record(), expected=NONE)
     file = record_file(folder)
     file.unlink()
@@ -298,6 +306,7 @@ def test_a_planted_pipe_keeps_nobody_waiting(
 def test_a_file_in_place_of_the_folder_is_refused(
     store: FileStore, folder: Path, key: StoreKey
 ) -> None:
+    """The error says that a folder is needed, and does not take it for an empty store."""
     folder.parent.mkdir()
     folder.touch()
     with pytest.raises(StoreUnavailableError, match="a folder is needed"):
@@ -307,6 +316,7 @@ def test_a_file_in_place_of_the_folder_is_refused(
 def test_a_folder_in_place_of_the_file_is_an_error(
     store: FileStore, folder: Path, key: StoreKey, make_record: MakesRecords
 ) -> None:
+    """A typed one, not ``IsADirectoryError``, and no empty record."""
     store.save(key, make_record(), expected=NONE)
     file = record_file(folder)
     file.unlink()
@@ -319,6 +329,7 @@ def test_a_folder_in_place_of_the_file_is_an_error(
 def test_only_the_expected_version_is_replaced(
     store: FileStore, key: StoreKey, make_record: MakesRecords
 ) -> None:
+    """Generation and note must both match; a refused save leaves the stored record as it was."""
     first, second = make_record(1), make_record(2)
     for expected in ((1, None), (0, "owner")):
         with pytest.raises(StoreConflictError):
@@ -337,6 +348,7 @@ def test_only_the_expected_version_is_replaced(
 def test_a_lower_generation_is_never_saved(
     store: FileStore, key: StoreKey, make_record: MakesRecords
 ) -> None:
+    """Not even by who expects the stored version: generations only rise."""
     store.save(key, make_record(2), expected=NONE)
     with pytest.raises(StoreConflictError):
         store.save(key, make_record(1), expected=(2, None))
@@ -361,6 +373,7 @@ def test_what_cannot_be_understood_is_kept(
 def test_a_file_moved_to_another_organizations_place_is_refused(
     store: FileStore, folder: Path, key: StoreKey, other_key: StoreKey, make_record: MakesRecords
 ) -> None:
+    """The record names its key, so one organization never sends another's token."""
     store.save(key, make_record(), expected=NONE)
     mine = record_file(folder)
     content = mine.read_bytes()
@@ -375,6 +388,7 @@ def test_a_file_moved_to_another_organizations_place_is_refused(
 def test_an_encrypted_file_shows_nothing(
     folder: Path, key: StoreKey, make_record: MakesRecords
 ) -> None:
+    """No token, no organization in it; the key opens it as hex or bytes, and is not shown."""
     secret = secrets.token_hex(32)
     store = FileStore(folder, encryption_key=secret)
     store.save(key, make_record(), expected=NONE)
@@ -409,6 +423,7 @@ def test_a_wrong_key_is_an_error_and_the_file_is_kept(
 
 @pytest.mark.parametrize("bad", [b"5ec2e7", "5ec2e7", "", b"", "5ec2e7" * 12, "é" * 64], ids=repr)
 def test_a_key_that_is_none_is_refused_without_showing_it(folder: Path, bad: bytes | str) -> None:
+    """The error says what is expected; no frame of its traceback holds what was given."""
     with pytest.raises(ConfigurationError, match="32 bytes or 64 hex digits") as caught:
         FileStore(folder, encryption_key=bad)
     assert "5ec2e7" not in locals_of(caught.value)
@@ -448,6 +463,8 @@ def test_a_failing_disk_is_a_typed_error_without_secrets(
 def test_a_read_only_place_is_a_typed_error(
     key: StoreKey, make_record: MakesRecords, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    """Saving and locking name the system's reason; reading needs no folder."""
+
     def refuse(self: Path, *_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", str(self))
 
@@ -461,6 +478,7 @@ def test_a_read_only_place_is_a_typed_error(
 def test_an_unreadable_file_is_a_typed_error(
     store: FileStore, key: StoreKey, make_record: MakesRecords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A file that may not be read is not taken for no record."""
     store.save(key, make_record(), expected=NONE)
 
     def refuse(*_: object, **__: object) -> int:
@@ -496,6 +514,7 @@ def test_what_dead_writers_left_is_swept_away(
 def test_a_lock_excludes_everybody_until_it_is_released(
     store: FileStore, folder: Path, key: StoreKey, other_key: StoreKey
 ) -> None:
+    """Its own process included, but no other key; a second release frees nobody else's."""
     hold = store.try_lock(key, ttl=60)
     assert hold
     assert hold.remaining() == math.inf
@@ -534,6 +553,7 @@ def test_a_lock_is_released_by_any_thread(store: FileStore, key: StoreKey) -> No
 
 
 def test_a_lock_that_is_dropped_is_free(store: FileStore, key: StoreKey) -> None:
+    """An owner that forgot to release it blocks nobody: it goes with the object."""
     hold = store.try_lock(key, ttl=60)
     assert hold
     del hold
@@ -556,4 +576,5 @@ def test_the_lock_file_stays(store: FileStore, folder: Path, key: StoreKey) -> N
 
 
 def test_every_error_is_of_the_package() -> None:
+    """``except CoboAuthError`` catches what a store raises."""
     assert issubclass(StoreError, CoboAuthError)

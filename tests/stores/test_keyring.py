@@ -86,6 +86,7 @@ def store(make_store: Callable[..., KeyringStore]) -> KeyringStore:
 def test_a_record_is_kept_under_the_service(
     store: KeyringStore, backend: Backend, key: StoreKey, make_record: MakesRecords
 ) -> None:
+    """One entry, by service and organization; an unexpected or lower version replaces none."""
     assert store.load(key) is None
     store.save(key, make_record(1), expected=NONE)
     assert store.load(key) == make_record(1)
@@ -143,6 +144,8 @@ def test_a_chain_of_some_is_used(
     key: StoreKey,
     make_record: MakesRecords,
 ) -> None:
+    """keyring's chain of backends is none of those refused, where one of them works."""
+
     class Chain(chainer.ChainerBackend):
         backends = (backend,)  # pyright: ignore[reportAssignmentType]
 
@@ -212,6 +215,7 @@ def test_every_failure_of_a_backend_is_a_typed_error(
 def test_what_cannot_be_understood_is_kept(
     store: KeyringStore, backend: Backend, key: StoreKey, make_record: MakesRecords, damage: object
 ) -> None:
+    """A damaged entry is a typed error that shows none of it, and saving does not overwrite it."""
     store.save(key, make_record(), expected=NONE)
     [place] = backend.entries
     backend.entries[place] = damage
@@ -278,6 +282,8 @@ def test_the_lock_is_not_released_before_a_late_save_has_ended(
 def test_no_more_threads_is_a_typed_error(
     store: KeyringStore, key: StoreKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The worker thread cannot start: the store says so, and works once threads are to be had."""
+
     def refuse(_: threading.Thread) -> None:
         message = "can't start new thread"
         raise RuntimeError(message)
@@ -371,6 +377,7 @@ async def test_no_event_loop_waits_for_the_keyring(
 def test_the_lock_excludes_those_of_the_same_service(
     store: KeyringStore, key: StoreKey, tmp_path: Path
 ) -> None:
+    """Another service's lock for the same key is free; releasing twice does no harm."""
     hold = store.try_lock(key, ttl=60)
     assert hold
     assert store.try_lock(key, ttl=60) is None
@@ -398,12 +405,14 @@ def test_locks_are_in_the_users_state_folder(
 
 
 def test_a_place_without_locks_is_a_typed_error(tmp_path: Path, key: StoreKey) -> None:
+    """A file in place of the locks' folder: the error names the lock, not the keyring."""
     (tmp_path / "locks").touch()
     with pytest.raises(StoreUnavailableError, match="cannot lock beside the keyring"):
         KeyringStore(lock_dir=tmp_path / "locks").try_lock(key, ttl=60)
 
 
 def test_objects_of_one_service_are_one_store(tmp_path: Path, backend: Backend) -> None:
+    """Same service, same gate; another service, folder of locks or backend is another store."""
     assert KeyringStore("a").identity == KeyringStore("a").identity
     different = {
         KeyringStore("a").identity,
@@ -416,6 +425,7 @@ def test_objects_of_one_service_are_one_store(tmp_path: Path, backend: Backend) 
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The typed error has pip's argument in it."""
     monkeypatch.setitem(sys.modules, "keyring", None)
     with pytest.raises(ConfigurationError, match=r"httpx-cobo-auth\[keyring\]"):
         KeyringStore()
@@ -429,6 +439,7 @@ def test_a_secret_service_keeps_it_encrypted_and_for_the_next_process(
     tmp_path: Path,
     secret_service_bus: dict[str, str],
 ) -> None:
+    """A real one: another store object reads the record; no keyring file has a clear token."""
     store = KeyringStore("test", lock_dir=tmp_path)
     store.save(key, make_record(1), expected=NONE)
     assert KeyringStore("test", lock_dir=tmp_path).load(key) == make_record(1)
@@ -441,6 +452,7 @@ def test_a_secret_service_keeps_it_encrypted_and_for_the_next_process(
 def test_a_secret_service_that_is_gone_is_a_typed_error(
     key: StoreKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """No bus at the address: an error, not "there is no token"."""
     monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", f"unix:path={tmp_path}/nobody")
     with pytest.raises(StoreUnavailableError, match="the keyring cannot be used"):
         KeyringStore("test", lock_dir=tmp_path).load(key)

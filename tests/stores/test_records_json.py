@@ -84,10 +84,12 @@ def flaw(data: bytes) -> str:
 @given(RECORDS)
 @settings(max_examples=300, derandomize=True, deadline=None)
 def test_every_record_comes_back_as_it_was(record: Record) -> None:
+    """Any record, note and spacing included, survives being written and read."""
     assert decode(KEY, encode(KEY, record)) == record
 
 
 def test_every_truncation_is_noticed() -> None:
+    """Cut at any of its bytes, a record is corrupt, never a smaller record."""
     for length in range(len(GOOD)):
         flaw(GOOD[:length])
 
@@ -103,6 +105,7 @@ def test_every_damaged_byte_is_noticed_or_harmless() -> None:
 @given(st.binary(max_size=400))
 @settings(max_examples=1500, derandomize=True, deadline=None)
 def test_garbage_is_noticed(data: bytes) -> None:
+    """1500 strings of random bytes: each is said to be corrupt, none raises another error."""
     assert isinstance(read(data), str)
 
 
@@ -116,6 +119,7 @@ JSON = st.recursive(
 @given(JSON)
 @settings(max_examples=500, derandomize=True, deadline=None)
 def test_other_json_is_noticed(value: object) -> None:
+    """Valid JSON of any shape that is no record is said to be corrupt."""
     assert isinstance(read(json.dumps(value).encode()), str)
 
 
@@ -181,6 +185,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("change", "about"), WRONG.values(), ids=WRONG)
 def test_what_is_wrong_is_named(change: Callable[[dict[str, Any]], object], about: str) -> None:
+    """The error says which field is wrong, though the digest fits."""
     assert about in flaw(signed(change))
 
 
@@ -198,6 +203,7 @@ def test_a_newer_format_says_so(version: int) -> None:
 
 @pytest.mark.parametrize("version", [0, -1, None, "1", 1.5, True, [1]])
 def test_any_other_format_is_refused(version: object) -> None:
+    """A newer package's file, or an older one's, is not guessed at."""
     envelope = json.loads(GOOD)
     envelope["format"] = version
     assert flaw(json.dumps(envelope).encode()) == "its format is unknown"
@@ -214,6 +220,7 @@ def test_any_other_format_is_refused(version: object) -> None:
     ],
 )
 def test_json_that_breaks_parsers_is_no_json(data: bytes) -> None:
+    """Depth, NaN, long numbers, bad encodings: corrupt, whatever Python's parser raises."""
     assert flaw(data) == "it is not JSON"
 
 
@@ -225,5 +232,6 @@ def test_numbers_without_bounds_are_noticed() -> None:
 
 
 def test_a_secret_shows_nothing() -> None:
+    """An encoded record has no token in its ``repr``, and a copy is equal."""
     assert "5ec2e7" not in repr(encode(KEY, RECORD))
     assert copy.copy(encode(KEY, RECORD)) == encode(KEY, RECORD)

@@ -105,6 +105,7 @@ def test_the_lock_lapses_on_the_server(
 def test_a_lower_generation_is_never_saved(
     store: RedisStore, key: StoreKey, make_record: MakesRecords
 ) -> None:
+    """Not even by who expects the stored version; what is stored stays."""
     store.save(key, make_record(2), expected=NONE)
     with pytest.raises(StoreConflictError):
         store.save(key, make_record(1), expected=(2, None))
@@ -154,6 +155,7 @@ def test_who_lost_the_lock_overwrites_nothing(
 def test_what_cannot_be_understood_is_kept(
     redis_server: RedisServer, store: RedisStore, key: StoreKey, make_record: MakesRecords
 ) -> None:
+    """Five damages: reading and saving name them, show nothing, and leave the key byte for byte."""
     store.save(key, make_record(1), expected=NONE)
     with redis_server.client() as client:
         [name] = client.keys()
@@ -186,6 +188,7 @@ def test_what_cannot_be_understood_is_kept(
 def test_what_is_damaged_between_reading_and_saving_is_kept(
     redis_server: RedisServer, key: StoreKey, make_record: MakesRecords, wrong: str
 ) -> None:
+    """The script that saves looks for itself: it raises the error of a corrupt store."""
     with redis_server.client() as client:
 
         class Damaging(LosesAnswers):
@@ -203,6 +206,7 @@ def test_what_is_damaged_between_reading_and_saving_is_kept(
 def test_a_client_that_decodes_is_as_good(
     redis_server: RedisServer, key: StoreKey, make_record: MakesRecords
 ) -> None:
+    """``decode_responses=True`` changes nothing; bytes that it cannot decode are a typed error."""
     with untyped(redis.Redis).from_url(redis_server.url, decode_responses=True) as client:
         store = RedisStore(client)
         use(store, key, make_record)
@@ -274,6 +278,7 @@ def test_what_a_hanging_server_does_late_is_taken_back(
 def test_what_lapses_anyway_is_not_taken_back_for_ever(
     redis_server: RedisServer, store: RedisStore, key: StoreKey
 ) -> None:
+    """The answer to a lock was lost: the thread that takes it back ends when the lock does."""
     threads = threading.active_count()
     with redis_server.paused():
         with pytest.raises(StoreUnavailableError):
@@ -426,6 +431,7 @@ def test_tls(
 def test_an_acl_user_needs_no_more_than_is_documented(
     redis_server: RedisServer, key: StoreKey, make_record: MakesRecords
 ) -> None:
+    """The documented rights are enough; with fewer, a typed error that shows no password."""
     documented = (RedisStore.__doc__ or "").partition("``+eval")[2]
     rights = "+eval" + documented.partition("``")[0]
     with redis_server.client() as client:
@@ -482,6 +488,7 @@ def test_sentinel(
 def test_cluster(
     start_redis: Callable[..., RedisServer], key: StoreKey, make_record: MakesRecords
 ) -> None:
+    """Keys of one organization share a slot, so scripts run on a cluster as well."""
     server = start_redis(**{"cluster-enabled": "yes"})
     with server.client() as client:
         client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
@@ -494,6 +501,7 @@ def test_cluster(
 
 # ------------------------------------------------------------------------- what is refused
 def test_an_asyncio_client_is_refused_and_told_why() -> None:
+    """It would serve one event loop, while an auth object serves any."""
     client = redis.asyncio.Redis()
     with pytest.raises(ConfigurationError, match="an asyncio client serves one event loop"):
         RedisStore(client)
@@ -501,6 +509,7 @@ def test_an_asyncio_client_is_refused_and_told_why() -> None:
 
 @pytest.mark.parametrize("nonsense", [None, 7, object(), b"redis://"], ids=repr)
 def test_what_is_no_client_is_refused(nonsense: Any) -> None:  # noqa: ANN401
+    """The error names both things that are accepted."""
     with pytest.raises(ConfigurationError, match="a URL or a client of redis-py"):
         RedisStore(nonsense)
 
@@ -514,6 +523,7 @@ def test_a_url_that_is_none_is_refused_without_showing_it(url: str) -> None:
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The typed error has pip's argument in it."""
     monkeypatch.setitem(sys.modules, "redis", None)
     with pytest.raises(ConfigurationError, match=r"httpx-cobo-auth\[redis\]"):
         RedisStore("redis://127.0.0.1")
