@@ -12,20 +12,18 @@ import sys
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import anyio
 import anyio.lowlevel
-import httpx
-import httpx2
 import pytest
 from nacl.signing import SigningKey, VerifyKey
 
 from httpx_cobo_auth.testing import CoboSimulator, ManualClock
+from tests.family import httpx
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import ModuleType
 
     from httpx_cobo_auth.testing import FaultKind
 
@@ -780,26 +778,22 @@ class TestHold:
 
 
 class TestTransport:
-    @pytest.mark.parametrize("family", [httpx, httpx2], ids=["httpx", "httpx2"])
-    async def test_each_family_gets_its_own_answers(
-        self, app: App, bearer: str, family: ModuleType
-    ) -> None:
+    async def test_each_family_gets_its_own_answers(self, app: App, bearer: str) -> None:
         """Response and errors are of the family that asked; any host will do."""
-        kwargs: dict[str, Any] = {"transport": app.simulator}
-        with family.Client(**kwargs) as client:
+        with httpx.Client(transport=app.simulator) as client:
             response = client.get(
                 "https://a.test/v2/echo", headers=app.headers("GET", "/v2/echo", bearer=bearer)
             )
-            assert isinstance(response, family.Response)
+            assert isinstance(response, httpx.Response)
             app.simulator.inject(kind="drop")
-            with pytest.raises(family.ReadError):
+            with pytest.raises(httpx.ReadError):
                 client.get(
                     "https://b.test/v2/echo", headers=app.headers("GET", "/v2/echo", bearer=bearer)
                 )
-        async with family.AsyncClient(**kwargs) as client:
+        async with httpx.AsyncClient(transport=app.simulator) as client:
             headers = app.headers("POST", "/v2/echo", b"12", bearer=bearer)
             response = await client.post("https://c.test/v2/echo", headers=headers, content=b"12")
-            assert isinstance(response, family.Response)
+            assert isinstance(response, httpx.Response)
             assert response.json()["body_sha256"] == hashlib.sha256(b"12").hexdigest()
 
     def test_answers_come_unread(self, app: App, bearer: str) -> None:
@@ -980,7 +974,8 @@ class TestServer:
         with app.simulator.hold() as hold, ThreadPoolExecutor(300) as pool:
 
             def read() -> int:
-                with httpx.Client(timeout=60, trust_env=False, verify=False) as client:  # noqa: S501 - plain HTTP: spare 300 loads of the CA bundle
+                # Plain HTTP: spare 300 loads of the CA bundle.
+                with httpx.Client(timeout=60, trust_env=False, verify=False) as client:
                     request = app.request("GET", "/v2/echo", bearer=bearer, base=base)
                     return client.send(request).status_code
 
