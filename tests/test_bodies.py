@@ -1,7 +1,5 @@
 """Reading answers inside a flow: bounded, and nothing is lost to the caller. On real sockets."""
 
-# ruff: noqa: ANN401 - httpx and httpx2 alike
-
 from __future__ import annotations
 
 import contextlib
@@ -14,26 +12,18 @@ import threading
 import time
 import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import anyio
-import httpx
-import httpx2
 import pytest
 
-from httpx_cobo_auth import (
-    CoboAuth,
-    CoboOAuth,
-    Environment,
-    Timeouts,
-    TokenEndpointError,
-    TokenReplyError,
-)
+from httpx_cobo_auth import Environment, Timeouts, TokenEndpointError, TokenReplyError
 from httpx_cobo_auth.bodies import aread_answer, atake_body, read_answer, take_body
-from httpx_cobo_auth.family import family_of
+from tests.family import CoboAuth, CoboOAuth, httpx
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from io import BufferedIOBase
 
     from httpx_cobo_auth.testing import CoboSimulator
 
@@ -45,7 +35,6 @@ TOKEN = json.dumps({"access_token": "a", "refresh_token": "r", "expires_in": 900
 
 # httpx streams are nested generators: who leaves one early under trio is warned, whoever it is.
 leaves_early = pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
-families = pytest.mark.parametrize("family", [httpx, httpx2], ids=["httpx", "httpx2"])
 
 
 # ---------------------------------------------------------------------------------- a server
@@ -74,7 +63,7 @@ class Canned:
     def base(self) -> str:
         return f"http://127.0.0.1:{self.port}/v2"
 
-    def say(self, wfile: Any, said: Said) -> None:
+    def say(self, wfile: BufferedIOBase, said: Said) -> None:
         head = [f"HTTP/1.1 {said.status} X", "Connection: close"]
         head += [f"{name}: {value}" for name, value in said.headers.items()]
         if said.chunked:
@@ -182,11 +171,9 @@ def states(response: httpx.Response) -> tuple[bool, bool]:
 class Opened:
     """A response as a flow meets it: the head has come, the body has not been read."""
 
-    def __init__(self, family: Any, canned: Canned) -> None:
-        self.client = family.Client(verify=NO_TLS)
-        self.response: httpx.Response = self.client.send(
-            self.client.build_request("GET", canned.base), stream=True
-        )
+    def __init__(self, canned: Canned) -> None:
+        self.client = httpx.Client(verify=NO_TLS)
+        self.response = self.client.send(self.client.build_request("GET", canned.base), stream=True)
 
     def __enter__(self) -> httpx.Response:
         return self.response
@@ -199,13 +186,13 @@ class Opened:
 class AsyncOpened:
     """The same for async clients."""
 
-    def __init__(self, family: Any, canned: Canned) -> None:
-        self.client = family.AsyncClient(verify=NO_TLS)
+    def __init__(self, canned: Canned) -> None:
+        self.client = httpx.AsyncClient(verify=NO_TLS)
         self.request = self.client.build_request("GET", canned.base)
 
     async def __aenter__(self) -> httpx.Response:
         self.response = await self.client.send(self.request, stream=True)
-        return cast("httpx.Response", self.response)
+        return self.response
 
     async def __aexit__(self, *_: object) -> None:
         await self.response.aclose()
@@ -214,14 +201,13 @@ class AsyncOpened:
 
 # ---------------------------------------------------------------- answers to the caller's own
 class TestAnswers:
-    @families
     @pytest.mark.parametrize("size", [0, 1, 1000, LIMIT])
     def test_a_usual_answer_is_read_and_left_for_the_caller(
-        self, canned: Canned, family: Any, size: int
+        self, canned: Canned, size: int
     ) -> None:
         """Hazard 41: read to its end, so that it holds no connection."""
         for canned.said in answers(LONG[:size]).values():
-            with Opened(family, canned) as response:
+            with Opened(canned) as response:
                 assert read_answer(response) == LONG[:size]
                 assert response.is_closed
                 assert response.content == response.read() == LONG[:size]
@@ -229,23 +215,21 @@ class TestAnswers:
                 assert read_answer(response) == LONG[:size]
                 assert response.elapsed.total_seconds() >= 0
 
-    @families
     @pytest.mark.parametrize("size", [0, 1, 1000, LIMIT])
-    async def test_the_same_for_async_clients(self, canned: Canned, family: Any, size: int) -> None:
+    async def test_the_same_for_async_clients(self, canned: Canned, size: int) -> None:
         """Hazard 41: on both event loops."""
         for canned.said in answers(LONG[:size]).values():
-            async with AsyncOpened(family, canned) as response:
+            async with AsyncOpened(canned) as response:
                 assert await aread_answer(response) == LONG[:size]
                 assert response.is_closed
                 assert response.content == await response.aread() == LONG[:size]
                 assert await aread_answer(response) == LONG[:size]
                 assert response.elapsed.total_seconds() >= 0
 
-    @families
     @pytest.mark.parametrize("size", [LIMIT + 1, len(LONG)])
     @pytest.mark.parametrize("way", ["length", "chunked"])
     def test_a_long_answer_is_left_to_the_caller_whole(
-        self, canned: Canned, family: Any, way: str, size: int
+        self, canned: Canned, way: str, size: int
     ) -> None:
         """No more than its beginning is read by us; the caller gets that again, and the rest."""
         canned.said = answers(LONG[:size])[way]
@@ -255,37 +239,35 @@ class TestAnswers:
             lambda response: b"".join(response.iter_raw()),
         ]
         for reading in ways:
-            with Opened(family, canned) as response:
+            with Opened(canned) as response:
                 assert read_answer(response) is None
                 assert states(response) == (False, False)
                 assert reading(response) == LONG[:size]
                 assert states(response) == (True, True)
                 assert response.elapsed.total_seconds() >= 0
 
-    @families
     @pytest.mark.parametrize("size", [LIMIT + 1, len(LONG)])
     @pytest.mark.parametrize("way", ["length", "chunked"])
     async def test_a_long_answer_is_left_to_an_async_caller_whole(
-        self, canned: Canned, family: Any, way: str, size: int
+        self, canned: Canned, way: str, size: int
     ) -> None:
         """On both event loops."""
         canned.said = answers(LONG[:size])[way]
-        async with AsyncOpened(family, canned) as response:
+        async with AsyncOpened(canned) as response:
             assert await aread_answer(response) is None
             assert states(response) == (False, False)
             assert await response.aread() == LONG[:size]
             assert states(response) == (True, True)
             assert response.elapsed.total_seconds() >= 0
-        async with AsyncOpened(family, canned) as response:
+        async with AsyncOpened(canned) as response:
             assert await aread_answer(response) is None
             pieces = [piece async for piece in response.aiter_raw()]
             assert b"".join(pieces) == LONG[:size]
 
-    @families
-    def test_a_long_answer_that_nobody_reads_is_closed(self, canned: Canned, family: Any) -> None:
+    def test_a_long_answer_that_nobody_reads_is_closed(self, canned: Canned) -> None:
         """The caller's ``close`` reaches the connection."""
         canned.said = Said(401, LONG, endless=True)
-        with Opened(family, canned) as response:
+        with Opened(canned) as response:
             assert read_answer(response) is None
             response.close()
             assert response.is_closed
@@ -293,43 +275,38 @@ class TestAnswers:
         assert canned.sent < 100 * 1024 * 1024
 
     @leaves_early
-    @families
-    async def test_a_long_answer_that_no_task_reads_is_closed(
-        self, canned: Canned, family: Any
-    ) -> None:
+    async def test_a_long_answer_that_no_task_reads_is_closed(self, canned: Canned) -> None:
         """On both event loops."""
         canned.said = Said(401, LONG, endless=True)
-        async with AsyncOpened(family, canned) as response:
+        async with AsyncOpened(canned) as response:
             assert await aread_answer(response) is None
             await response.aclose()
             assert response.is_closed
 
-    @families
-    def test_an_answer_that_a_hook_has_read(self, canned: Canned, family: Any) -> None:
+    def test_an_answer_that_a_hook_has_read(self, canned: Canned) -> None:
         """What it kept is looked at, within the same bound; what it used up is not missed."""
         canned.said = Said(401, LONG[:1000])
-        with Opened(family, canned) as response:
+        with Opened(canned) as response:
             response.read()
             assert read_answer(response) == take_body(response, 1) == LONG[:1000]
-        with Opened(family, canned) as response:
+        with Opened(canned) as response:
             assert b"".join(response.iter_bytes()) == LONG[:1000]
             assert read_answer(response) is None
             assert take_body(response, 1) is None
         canned.said = Said(401, LONG)
-        with Opened(family, canned) as response:
+        with Opened(canned) as response:
             response.read()
             assert read_answer(response) is None
             assert take_body(response, 1) is None
             assert response.content == LONG
 
-    @families
-    async def test_an_answer_that_an_async_hook_has_read(self, canned: Canned, family: Any) -> None:
+    async def test_an_answer_that_an_async_hook_has_read(self, canned: Canned) -> None:
         """On both event loops."""
         canned.said = Said(401, LONG[:1000])
-        async with AsyncOpened(family, canned) as response:
+        async with AsyncOpened(canned) as response:
             await response.aread()
             assert await aread_answer(response) == await atake_body(response) == LONG[:1000]
-        async with AsyncOpened(family, canned) as response:
+        async with AsyncOpened(canned) as response:
             assert [piece async for piece in response.aiter_bytes()]
             assert await aread_answer(response) is None
             assert await atake_body(response) is None
@@ -402,40 +379,34 @@ class TestThroughClients:
 
 # ------------------------------------------------------------------ answers of the token endpoint
 class TestTokenReplies:
-    @families
     @pytest.mark.parametrize("size", [0, 1000, LIMIT])
-    def test_the_body_is_taken_out(self, canned: Canned, family: Any, size: int) -> None:
+    def test_the_body_is_taken_out(self, canned: Canned, size: int) -> None:
         """Hazard 2: wherever the answer is kept, it has no token in it."""
         for canned.said in answers(LONG[:size]).values():
-            with Opened(family, canned) as response:
+            with Opened(canned) as response:
                 assert take_body(response, 5) == LONG[:size]
                 assert response.read() == b""
 
-    @families
     @pytest.mark.parametrize("size", [0, 1000, LIMIT])
-    async def test_the_body_is_taken_out_for_tasks(
-        self, canned: Canned, family: Any, size: int
-    ) -> None:
+    async def test_the_body_is_taken_out_for_tasks(self, canned: Canned, size: int) -> None:
         """Hazard 2: on both event loops."""
         for canned.said in answers(LONG[:size]).values():
-            async with AsyncOpened(family, canned) as response:
+            async with AsyncOpened(canned) as response:
                 assert await atake_body(response) == LONG[:size]
                 assert await response.aread() == b""
 
-    @families
-    def test_a_long_body_is_not_read(self, canned: Canned, family: Any) -> None:
+    def test_a_long_body_is_not_read(self, canned: Canned) -> None:
         """Hazard 26: packed or not; the connection is closed over it."""
         for canned.said in answers(LONG).values():
-            with Opened(family, canned) as response:
+            with Opened(canned) as response:
                 assert take_body(response, 5) is None
                 assert response.read() == b""
 
     @leaves_early
-    @families
-    async def test_a_long_body_is_not_read_for_tasks(self, canned: Canned, family: Any) -> None:
+    async def test_a_long_body_is_not_read_for_tasks(self, canned: Canned) -> None:
         """Hazard 26: on both event loops."""
         for canned.said in answers(LONG).values():
-            async with AsyncOpened(family, canned) as response:
+            async with AsyncOpened(canned) as response:
                 assert await atake_body(response) is None
                 assert await response.aread() == b""
 
@@ -443,7 +414,7 @@ class TestTokenReplies:
         """Hazard 1: each byte comes in time, the whole never does."""
         canned.said = Said(200, b"x", endless=True, pause=0.01)
         began = time.monotonic()
-        with Opened(httpx, canned) as response, pytest.raises(TimeoutError):
+        with Opened(canned) as response, pytest.raises(TimeoutError):
             take_body(response, 0.2)
         assert 0.2 <= time.monotonic() - began < 5
 
@@ -529,21 +500,3 @@ LARGE = {
     "packed megabyte": Said(200, gzip.compress(PAD), {"Content-Encoding": "gzip"}),
     "packed nothing": Said(200, gzip.compress(b"\0" * 10**7), {"Content-Encoding": "gzip"}),
 }
-
-
-class TestFamilies:
-    def test_a_thing_belongs_to_the_family_of_its_class(self) -> None:
-        """Also one of a class of the program's own."""
-
-        class Mine(httpx2.Request):
-            """Some client's own request."""
-
-        assert family_of(httpx.Request("GET", "https://a")) is httpx
-        assert family_of(httpx2.Response(200)) is httpx2
-        assert family_of(Mine("GET", "https://a")) is httpx2
-
-    @pytest.mark.parametrize("thing", [object(), "httpx", None, socketserver.BaseServer])
-    def test_others_belong_to_none(self, thing: object) -> None:
-        """The message says what was given."""
-        with pytest.raises(TypeError, match=r"httpx or httpx2, got \w"):
-            family_of(thing)

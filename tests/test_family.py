@@ -1,0 +1,29 @@
+"""Which of the two families a request, a response or a client belongs to."""
+
+from __future__ import annotations
+
+import socketserver
+
+import httpx
+import httpx2
+import pytest
+
+from httpx_cobo_auth.family import family_of
+
+
+def test_a_thing_belongs_to_the_family_of_its_class() -> None:
+    """Also one of a class of the program's own."""
+
+    class Mine(httpx2.Request):
+        """Some client's own request."""
+
+    assert family_of(httpx.Request("GET", "https://a")) is httpx
+    assert family_of(httpx2.Response(200)) is httpx2
+    assert family_of(Mine("GET", "https://a")) is httpx2
+
+
+@pytest.mark.parametrize("thing", [object(), "httpx", None, socketserver.BaseServer])
+def test_others_belong_to_none(thing: object) -> None:
+    """The message says what was given."""
+    with pytest.raises(TypeError, match=r"httpx or httpx2, got \w"):
+        family_of(thing)
