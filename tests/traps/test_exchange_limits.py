@@ -6,10 +6,10 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from httpx_cobo_auth import Timeouts, TokenEndpointError
+from tests.family import httpx
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
-from httpx_cobo_auth import CoboOAuth, TokenEndpointError
+from httpx_cobo_auth import TokenEndpointError
+from tests.family import CoboOAuth, httpx
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

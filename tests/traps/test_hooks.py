@@ -7,10 +7,10 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import httpx
 import pytest
 
 from httpx_cobo_auth import RenewalTimeoutError, TokenEndpointError
+from tests.family import httpx
 
 if TYPE_CHECKING:
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import httpx
 import pytest
+
+from tests.family import httpx
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

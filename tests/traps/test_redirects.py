@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from httpx_cobo_auth import ConfigurationError, RedirectedError, TokenEndpointError
 from httpx_cobo_auth.testing import CoboSimulator
+from tests.family import httpx
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
