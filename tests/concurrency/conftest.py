@@ -7,11 +7,10 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
-import httpx
 import pytest
 
-from httpx_cobo_auth import CoboOAuth
 from httpx_cobo_auth.testing import CoboSimulator, ManualClock
+from tests.family import CoboOAuth, httpx
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

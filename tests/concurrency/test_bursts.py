@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import httpx
 import pytest
 import trio
 
-from httpx_cobo_auth import CoboOAuth, MemoryStore
+from httpx_cobo_auth import MemoryStore
+from tests.family import CoboOAuth, httpx
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator

@@ -15,19 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
-import httpx
 import pytest
 
-from httpx_cobo_auth import (
-    CoboOAuth,
-    FileStore,
-    MemoryStore,
-    RenewalTimeoutError,
-    Timeouts,
-    TokenStore,
-)
+from httpx_cobo_auth import FileStore, MemoryStore, RenewalTimeoutError, Timeouts, TokenStore
 from httpx_cobo_auth.custody import Custody
 from httpx_cobo_auth.records import StoreKey
+from tests.family import CoboOAuth, httpx
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import anyio
-import httpx
 import pytest
 
-from httpx_cobo_auth import CoboOAuth
 from httpx_cobo_auth.testing import CoboSimulator, ManualClock
+from tests.family import CoboOAuth, httpx
 
 if TYPE_CHECKING:
     from tests.concurrency.conftest import RunsThreads

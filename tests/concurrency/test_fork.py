@@ -10,14 +10,14 @@ import threading
 import traceback
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
-from httpx_cobo_auth import CoboOAuth, FileStore, MemoryStore
+from httpx_cobo_auth import FileStore, MemoryStore
 from httpx_cobo_auth import session as session_module
 from httpx_cobo_auth.custody import Custody
 from httpx_cobo_auth.records import StoreKey
 from httpx_cobo_auth.stores.memory import _Lock
+from tests.family import CoboOAuth, httpx
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
-import httpx
 import pytest
 
-from httpx_cobo_auth import CoboOAuth, WrongOriginError
+from httpx_cobo_auth import WrongOriginError
 from httpx_cobo_auth.testing import CoboSimulator, ManualClock
+from tests.family import CoboOAuth, httpx
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
