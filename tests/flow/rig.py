@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
-from httpx_cobo_auth import CoboOAuth, MemoryStore
+from httpx_cobo_auth import MemoryStore
 from httpx_cobo_auth.records import Record, StoreKey
 from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 from httpx_cobo_auth.tokens import Token
+from tests.family import CoboOAuth, httpx
 
 if TYPE_CHECKING:
     from collections.abc import Callable

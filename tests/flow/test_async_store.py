@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import anyio
 import anyio.lowlevel
-import httpx
 import pytest
 
-from httpx_cobo_auth import AsyncTokenStore, CoboOAuth
+from httpx_cobo_auth import AsyncTokenStore
 from httpx_cobo_auth.errors import (
     AsyncStoreError,
     ConfigurationError,
     StoreConflictError,
     StoreUnavailableError,
 )
+from tests.family import CoboOAuth, httpx
 
 if TYPE_CHECKING:
     from httpx_cobo_auth.records import Record, StoreKey, Version

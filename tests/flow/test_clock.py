@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import httpx
 import pytest
 
-from httpx_cobo_auth import CoboAuth, Environment
+from httpx_cobo_auth import Environment
 from httpx_cobo_auth.signing import Ed25519Signer
 from httpx_cobo_auth.testing import CoboSimulator, ManualClock
+from tests.family import CoboAuth, httpx
 from tests.flow.rig import Rig
 
 HOUR_S = 3600.0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from httpx_cobo_auth import CoboOAuth, MemoryStore
+from httpx_cobo_auth import MemoryStore
 from httpx_cobo_auth.errors import StoreUnavailableError, TokenEndpointError
 from httpx_cobo_auth.events import (
     ContentionSuspected,
@@ -22,6 +22,7 @@ from httpx_cobo_auth.events import (
     TokenTakenOver,
 )
 from httpx_cobo_auth.session import _log
+from tests.family import CoboOAuth
 from tests.flow.rig import Rig
 
 if TYPE_CHECKING:

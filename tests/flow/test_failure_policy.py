@@ -11,7 +11,6 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from httpx_cobo_auth import Environment
@@ -28,6 +27,7 @@ from httpx_cobo_auth.errors import (
 )
 from httpx_cobo_auth.events import RenewalFailed
 from httpx_cobo_auth.testing import CoboSimulator, ManualClock
+from tests.family import httpx
 from tests.flow.rig import Rig
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from httpx_cobo_auth import CoboOAuth, FileStore, Token, TokenEndpointError
+from httpx_cobo_auth import FileStore, Token, TokenEndpointError
 from httpx_cobo_auth.records import Note, Record, StoreKey
+from tests.family import CoboOAuth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,16 +6,15 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import httpx
 import pytest
 
-from httpx_cobo_auth import CoboOAuth
 from httpx_cobo_auth.errors import (
     ConfigurationError,
     RenewalTimeoutError,
     StoreUnavailableError,
     TokenRefusedError,
 )
+from tests.family import CoboOAuth, httpx
 from tests.flow.rig import Rig
 
 if TYPE_CHECKING:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
-from httpx_cobo_auth import CoboAuth, CoboOAuth
 from httpx_cobo_auth.errors import RedirectedError
 from httpx_cobo_auth.signing import Ed25519Signer
 from httpx_cobo_auth.testing import CoboSimulator
+from tests.family import CoboAuth, CoboOAuth, httpx
 from tests.flow.rig import Rig, is_clean
 
 if TYPE_CHECKING:
