@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import filelock
-import httpx
 
+from tests.family import httpx
 from tests.stores.worker import Worker
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.from_thread
 import anyio.to_thread
-import httpx
 import pytest
 
-from httpx_cobo_auth import CoboOAuth, FileStore, Timeouts
+from httpx_cobo_auth import FileStore, Timeouts
 from httpx_cobo_auth.records import StoreKey
+from tests.family import CoboOAuth, httpx
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from httpx_cobo_auth import (
-    CoboOAuth,
     FileStore,
     RenewalTimeoutError,
     StoreCorruptError,
@@ -21,6 +20,7 @@ from httpx_cobo_auth import (
     Timeouts,
 )
 from httpx_cobo_auth.records import StoreKey
+from tests.family import CoboOAuth
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,6 @@ from keyring.backends import chainer, fail, null
 from keyring.errors import KeyringLocked
 
 from httpx_cobo_auth import (
-    CoboOAuth,
     ConfigurationError,
     KeyringStore,
     StoreConflictError,
@@ -25,6 +24,7 @@ from httpx_cobo_auth import (
     StoreUnavailableError,
 )
 from httpx_cobo_auth.records import Record
+from tests.family import CoboOAuth
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,7 +19,6 @@ import redis.cluster
 import redis.sentinel
 
 from httpx_cobo_auth import (
-    CoboOAuth,
     ConfigurationError,
     RedisStore,
     StoreConflictError,
@@ -28,6 +27,7 @@ from httpx_cobo_auth import (
     Timeouts,
 )
 from httpx_cobo_auth.records import Note, StoreKey
+from tests.family import CoboOAuth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,18 +16,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import httpx
 
-from httpx_cobo_auth import (
-    CoboOAuth,
-    Environment,
-    FileStore,
-    KeyringStore,
-    RedisStore,
-    Timeouts,
-    TokenStore,
-)
+from httpx_cobo_auth import Environment, FileStore, KeyringStore, RedisStore, Timeouts, TokenStore
 from httpx_cobo_auth.records import StoreKey
+from tests.family import CoboOAuth, httpx
 
 if TYPE_CHECKING:
     from collections.abc import Callable
