@@ -9,11 +9,11 @@ import dataclasses
 import pickle
 from typing import Any
 
-import httpx
 import pytest
 
 from httpx_cobo_auth import DEVELOPMENT, PRODUCTION, SANDBOX, ConfigurationError, Environment
 from httpx_cobo_auth.environment import environment_named
+from tests.family import httpx
 
 KEY = "a04ea1d5fa8da71f1dcfccf972b9c4eba0a2d8aba1f6da26f49977b08a0d2718"
 

@@ -11,7 +11,6 @@ from email.utils import format_datetime, formatdate
 from hashlib import sha256
 from typing import Any
 
-import httpx
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -40,6 +39,7 @@ from httpx_cobo_auth.judge import (
 from httpx_cobo_auth.signing import NonceSource
 from httpx_cobo_auth.testing import ManualClock
 from httpx_cobo_auth.wire import Wire
+from tests.family import httpx
 
 SECRET = "06f78882576ec0e05b1e51a33548da7e8cf958c190ba96be77b1c671f98a2b5f"
 START = 1_800_000_000.0

@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from httpx_cobo_auth import (
-    CoboAuth,
-    CoboOAuth,
     Environment,
     MemoryStore,
     RedirectedError,
@@ -23,6 +20,7 @@ from httpx_cobo_auth import (
 from httpx_cobo_auth.clock import SystemClock
 from httpx_cobo_auth.signing import Ed25519Signer, NonceSource
 from httpx_cobo_auth.wire import Wire
+from tests.family import CoboAuth, CoboOAuth, httpx
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -19,17 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import httpx
 import pytest
 
 import httpx_cobo_auth
 from httpx_cobo_auth import (
-    CoboAuth,
     CoboAuthError,
-    CoboOAuth,
     Ed25519Signer,
     MemoryStore,
-    PortalApp,
     StoreUnavailableError,
     Timeouts,
     Token,
@@ -37,6 +33,7 @@ from httpx_cobo_auth import (
     TokenRefusedError,
     TokenReplyError,
 )
+from tests.family import CoboAuth, CoboOAuth, PortalApp, httpx
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping

@@ -18,7 +18,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, quote, urlencode
 
-import httpx
 import pytest
 import urllib3.util
 from hypothesis import HealthCheck, assume, example, given, settings
@@ -27,12 +26,9 @@ from nacl.signing import SigningKey, VerifyKey
 
 import httpx_cobo_auth
 from httpx_cobo_auth import (
-    CoboAuth,
-    CoboOAuth,
     ConfigurationError,
     Ed25519Signer,
     Environment,
-    PortalApp,
     Signer,
     UnsignableRequestError,
 )
@@ -45,6 +41,7 @@ from httpx_cobo_auth.signing import (
     verified_time,
 )
 from httpx_cobo_auth.testing import CoboSimulator, ManualClock
+from tests.family import CoboAuth, CoboOAuth, PortalApp, httpx
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,14 +9,14 @@ import pickle
 import sys
 from typing import Any
 
-import httpx
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from httpx_cobo_auth import CoboOAuth, Token
+from httpx_cobo_auth import Token
 from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 from httpx_cobo_auth.tokens import HeldToken, TokenState, parse_token_reply
+from tests.family import CoboOAuth, httpx
 
 LIFETIMES = [1, 5, 30, 59, 600, 43199]
 START = 1_800_000_000.0

@@ -13,17 +13,13 @@ from hashlib import sha256
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 from nacl.signing import SigningKey
 
 from httpx_cobo_auth import (
-    CoboAuth,
-    CoboOAuth,
     ConfigurationError,
     Ed25519Signer,
     Environment,
-    PortalApp,
     ResponseSignatureError,
     Timeouts,
     TokenUnavailableError,
@@ -31,6 +27,7 @@ from httpx_cobo_auth import (
 from httpx_cobo_auth.signing import NonceSource
 from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 from httpx_cobo_auth.wire import Wire
+from tests.family import CoboAuth, CoboOAuth, PortalApp, httpx
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import IO, TYPE_CHECKING, Any, cast
 
-import httpx
 import pytest
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 
-from httpx_cobo_auth import CoboAuth, CoboOAuth, Environment, UnsignableRequestError
+from httpx_cobo_auth import Environment, UnsignableRequestError
+from tests.family import CoboAuth, CoboOAuth, httpx
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
