@@ -52,6 +52,7 @@ def test_each_of_many_refused_for_a_wrong_clock_is_replayed_in_threads(
 async def test_each_of_many_refused_for_a_wrong_clock_is_replayed_in_tasks(
     running: CoboSimulator,
 ) -> None:
+    """All were signed before the first correction: each is replayed, once, and succeeds."""
     auth = auth_of(running, 3600.0)
     statuses: list[int] = []
     async with httpx.AsyncClient(
