@@ -42,6 +42,7 @@ def broker(variables: dict[str, str], tmp_path: Path) -> Celery:
 def test_payments_share_a_token_and_none_is_made_twice(
     served: CoboSimulator, broker: Celery, start: Starts
 ) -> None:
+    """One exchange for two processes; a lost answer or a dead token repeats no transfer."""
     arguments = "worker --concurrency 2 --without-gossip --without-mingle --without-heartbeat"
     start("-m", "celery", "--app", "celery_tasks", *arguments.split())
     wallet_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{served.org_id}/1"))

@@ -21,6 +21,7 @@ def told(process: subprocess.Popen[str], returncode: int = 0) -> list[str]:
 
 
 def test_runs_share_the_token_and_its_renewal(served: CoboSimulator, start: Starts) -> None:
+    """A second run exchanges nothing; three at once after a revocation renew once."""
     first = told(start(REPORT))
     assert [line.partition(" ")[2] for line in first] == ["Wallet 1", "Wallet 2", "Wallet 3"]
     assert told(start(REPORT)) == first
@@ -32,6 +33,7 @@ def test_runs_share_the_token_and_its_renewal(served: CoboSimulator, start: Star
 
 
 def test_a_refusal_says_what_to_do(served: CoboSimulator, start: Starts) -> None:
+    """Exit code 1, and the last line tells to install the app again."""
     served.uninstall()
     (*_, last) = told(start(REPORT), returncode=1)
     assert last.startswith("TokenRefusedError: ")
@@ -39,5 +41,6 @@ def test_a_refusal_says_what_to_do(served: CoboSimulator, start: Starts) -> None
 
 
 def test_no_answer_is_no_traceback(served: CoboSimulator, start: Starts) -> None:
+    """The line drops every time: exit code 1 and one line that says so."""
     served.inject("api", "drop", times=None)
     assert "did not answer" in told(start(REPORT), returncode=1)[-1]

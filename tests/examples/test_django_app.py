@@ -22,6 +22,8 @@ def site(serve: Serves, variables: dict[str, str]) -> httpx.Client:
 
 
 def test_views_share_a_token(site: httpx.Client, served: CoboSimulator) -> None:
+    """Forty views in eight threads: one exchange, and one more after the token was revoked."""
+
     def ask(_number: int) -> int:
         return len(site.get("/wallets").raise_for_status().json()["data"])
 
@@ -33,6 +35,7 @@ def test_views_share_a_token(site: httpx.Client, served: CoboSimulator) -> None:
 
 
 def test_a_view_says_when_to_come_again(site: httpx.Client, served: CoboSimulator) -> None:
+    """Cobo's ``Retry-After`` at the token endpoint becomes the view's own, with 503."""
     served.inject("token", "answer", status=429, retry_after=100)
     told = site.get("/wallets")
     assert (told.status_code, told.headers["Retry-After"]) == (503, "100")

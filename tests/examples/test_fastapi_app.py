@@ -37,6 +37,7 @@ def statuses(backend: httpx.Client, method: str, paths: list[str]) -> set[int]:
 def test_workers_share_a_token_and_strangers_force_nothing(
     backend: httpx.Client, served: CoboSimulator
 ) -> None:
+    """Forty reads cost one exchange; forty callbacks no more than one for each worker."""
     wallets = f"/organizations/{served.org_id}/wallets"
     assert statuses(backend, "GET", [wallets] * 40) == {200}
     assert served.counters.exchanges == 1
@@ -64,6 +65,7 @@ def test_workers_share_a_token_and_strangers_force_nothing(
 
 
 def test_trouble_is_told_as_such(backend: httpx.Client, served: CoboSimulator) -> None:
+    """404 for an unknown organization; 503, without Cobo's words, where there is no token."""
     assert backend.get(f"/organizations/{uuid.uuid4()}/wallets").status_code == 404
     served.uninstall()
     told = backend.get(f"/organizations/{served.org_id}/wallets")

@@ -51,12 +51,14 @@ def sdk(example: ModuleType, served: CoboSimulator) -> Iterator[SdkClient]:
 
 
 def test_it_lists_wallets(example: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    """The example as it stands prints the three wallets of the simulator."""
     example.main()
     names = [line.partition(" ")[2] for line in capsys.readouterr().out.splitlines()]
     assert names == ["Wallet 1", "Wallet 2", "Wallet 3"]
 
 
 def test_the_sdk_gets_tokens_and_outlives_them(served: CoboSimulator, sdk: SdkClient) -> None:
+    """A revoked token is replaced behind the SDK's back, and every signature is right."""
     wallets = waas.WalletsApi(sdk)
     # A comma in a parameter is what the SDK encodes in a way of its own, and we sign.
     assert len(wallets.list_supported_chains(chain_ids="BTC,ETH").data) == 3
@@ -68,6 +70,7 @@ def test_the_sdk_gets_tokens_and_outlives_them(served: CoboSimulator, sdk: SdkCl
 
 
 def test_the_sdk_writes_and_sees_errors(served: CoboSimulator, sdk: SdkClient) -> None:
+    """A transfer is made once; its second copy is the SDK's own exception, with Cobo's code."""
     wallet_id = waas.WalletsApi(sdk).list_wallets().data[0].actual_instance.wallet_id
     output = waas.AddressTransferDestinationAccountOutput(address="0x0", amount="0.1")
     to = waas.AddressTransferDestination(destination_type="Address", account_output=output)
@@ -87,5 +90,6 @@ def test_the_sdk_writes_and_sees_errors(served: CoboSimulator, sdk: SdkClient) -
 
 
 def test_forms_are_refused(sdk: SdkClient) -> None:
+    """The transport passes none on: an error of its own, and nothing is sent."""
     with pytest.raises(NotImplementedError):
         sdk.rest_client.request("POST", "https://cobo.test/v2/x", post_params=[("a", "b")])
