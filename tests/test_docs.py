@@ -81,6 +81,7 @@ def cobo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[CoboSimula
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_code_of_a_page_runs(page: Path, cobo: CoboSimulator, tmp_path: Path) -> None:
+    """Block by block, files of tests included; and no refresh token is sent twice."""
     namespace: dict[str, object] = {"__name__": "documentation"}
     tests: list[str] = []
     for block in blocks_of(page):
@@ -114,6 +115,7 @@ def run_pytest(file: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
+    """A file that exists and a heading that it has; other sites are not asked."""
     for found in LINK.finditer(page.read_text(encoding="utf-8")):
         path, _, anchor = found["target"].partition("#")
         if path.startswith(("https:", "http:")):
@@ -130,6 +132,7 @@ def anchors_of(page: Path) -> set[str]:
 
 
 def test_time_limits_are_as_documented() -> None:
+    """The table has each field of ``Timeouts`` with its default; the text has their sums."""
     page = (ROOT / "docs" / "behaviour.md").read_text(encoding="utf-8")
     documented = {found["name"]: float(found["seconds"]) for found in TIMEOUT.finditer(page)}
     assert documented == dataclasses.asdict(Timeouts())
@@ -145,11 +148,13 @@ ROWS = {
 
 
 def test_every_hazard_is_in_the_table() -> None:
+    """Numbers 1 to 43, in order, none left out."""
     assert list(ROWS) == list(range(1, 44))
 
 
 @pytest.mark.parametrize("number", ROWS)
 def test_the_tests_of_a_hazard_exist(number: int) -> None:
+    """Each hazard names a test at least, and every test named is defined in that file."""
     named = [(found["path"], found["name"]) for found in TEST.finditer(ROWS[number])]
     assert named
     for path, name in named:
