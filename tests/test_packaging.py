@@ -47,14 +47,17 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_holds_the_typed_package_and_nothing_else(wheel: Path) -> None:
+    """``py.typed`` and the license are in it; no tests, no examples."""
     names = zipfile.ZipFile(wheel).namelist()
     assert "httpx_cobo_auth/py.typed" in names
     metadata = "httpx_cobo_auth-0.1.0.dist-info"
-    assert {name.partition("/")[0] for name in names} == {"httpx_cobo_auth", metadata}
+    plugin = "pytest_httpx_cobo_auth.py"
+    assert {name.partition("/")[0] for name in names} == {"httpx_cobo_auth", plugin, metadata}
     assert f"{metadata}/licenses/LICENSE" in names
 
 
 def test_the_wheel_works_without_any_extra(python: Path) -> None:
+    """Installed without extras, with their imports failing, every public name is there."""
     program = f"""
 import sys
 sys.modules.update(dict.fromkeys({EXTRAS}))  # each import of one fails now
@@ -70,6 +73,7 @@ print(httpx_cobo_auth.__file__)
 
 @pytest.mark.parametrize("module", ["httpx_cobo_auth", "httpx_cobo_auth.testing"])
 def test_importing_the_package_imports_no_extra(python: Path, module: str) -> None:
+    """Although they can be had: no keyring, redis, httpx2, trio or pytest is loaded unasked."""
     program = f"""
 import sys
 import httpx
@@ -81,5 +85,6 @@ print(*sorted({{name.partition(".")[0] for name in set(sys.modules) - before}}))
 
 
 def test_the_quickstart_is_true(python: Path) -> None:
+    """The demo runs against the installed wheel and says that no refresh token was sent twice."""
     told = run(python, "-I", "-W", "error", ROOT / "examples" / "quickstart.py")
     assert "spent_refresh_reused 0" in told
