@@ -66,6 +66,7 @@ def test_the_log_tells_which_fault_a_request_met_and_what_was_issued(
 def test_nonces_of_several_processes_may_be_the_same_but_must_be_fresh(
     simulator: CoboSimulator,
 ) -> None:
+    """By age alone a repeated request is accepted, and refused once its nonce is too old."""
     simulator.check_nonce = "age"
     auth = _auth(simulator)
     with auth.client(transport=simulator) as client:
@@ -88,6 +89,7 @@ def _auth(simulator: CoboSimulator) -> CoboOAuth:
 
 # ------------------------------------------------------------------------- what it notices
 def test_a_part_of_a_secret_is_found(tmp_path: Path) -> None:
+    """Twenty digits of it, in capitals, in the middle of a line: file and line are told."""
     from benchmarks.soak.leaks import leaks  # noqa: PLC0415 - importable only now
 
     secret = "0123456789abcdef" * 4
@@ -148,6 +150,7 @@ BROKEN = {"error": "ReadError", "attempts": [("token", "ReadError")]}
 
 
 def test_a_failure_is_exempt_only_where_a_fault_met_that_very_call(world: World) -> None:
+    """A 503 that no fault explains, or another failure than the fault's, counts as needless."""
     failed = {"status": 503, "attempts": [("api", "503")]}
     with world.simulator.inject("api", "answer", status=503):
         world.send("0.1-1")
@@ -159,11 +162,13 @@ def test_a_failure_is_exempt_only_where_a_fault_met_that_very_call(world: World)
 
 
 def test_only_calls_of_killed_processes_need_no_end(world: World) -> None:
+    """A call without an end is needless, unless its process was killed."""
     assert world.verdict("0.1-1", ended=None) == "NEEDLESS"
     assert world.verdict("9.9-1", ended=None) == "KILLED"
 
 
 def test_a_broken_exchange_excuses_only_the_plain_call_that_carried_it(world: World) -> None:
+    """During an outage, by ``auth=``: never outside of one, nor by ``auth.client()``."""
     assert world.verdict("0.1-1", **BROKEN) == "NEEDLESS"
     world.ledger.outages.append((world.clock.monotonic() - 1, world.clock.monotonic() + 1))
     assert world.verdict("0.1-1", **BROKEN) == "CARRIED"
@@ -171,6 +176,7 @@ def test_a_broken_exchange_excuses_only_the_plain_call_that_carried_it(world: Wo
 
 
 def test_a_broken_endpoint_excuses_nobody_while_there_is_a_good_token(world: World) -> None:
+    """Needless before it expires and long after the outage; down during it, held shortly after."""
     world.send("0.1-1")
     assert world.verdict("0.1-2", **NO_TOKEN) == "NEEDLESS"
     world.clock.advance(world.simulator.token_lifetime)
@@ -187,6 +193,7 @@ def test_a_broken_endpoint_excuses_nobody_while_there_is_a_good_token(world: Wor
 def test_a_write_may_come_back_only_if_its_token_died_before_its_time(
     world: World, died: str
 ) -> None:
+    """A revoked token excuses a 500, an expired one does not; nor where it may be replayed."""
     world.send("0.1-1")
     world.clock.advance(1)
     if died == "revoked":
