@@ -87,4 +87,5 @@ $(VENV)/.stamp-run: pyproject.toml | $(VENV)/.stamp-venv
 $(VENV)/.stamp-dev: pyproject.toml | $(VENV)/.stamp-venv
 	$(PIP) install --upgrade 'pip>=25.1'
 	$(PIP) install --editable '.[all]' --group dev
+	$(PIP) install --upgrade --no-deps --target $(VENV)/apart --group tests-apart
 	@touch $@ $(VENV)/.stamp-run

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from httpx_cobo_auth.testing._expectation import Expectation
 from httpx_cobo_auth.testing._faults import Fault, FaultDetails, FaultKind, Hold
 from httpx_cobo_auth.testing._records import Counters, IssuedToken, LogEntry
+from httpx_cobo_auth.testing._settings import Credentials
 from httpx_cobo_auth.testing.clock import ManualClock
 from httpx_cobo_auth.testing.contract import StoreContract
 from httpx_cobo_auth.testing.simulator import CoboSimulator
@@ -11,6 +13,8 @@ from httpx_cobo_auth.testing.simulator import CoboSimulator
 __all__ = [
     "CoboSimulator",
     "Counters",
+    "Credentials",
+    "Expectation",
     "Fault",
     "FaultDetails",
     "FaultKind",

@@ -12,9 +12,11 @@ from httpx_cobo_auth.testing._faults import Plan
 from httpx_cobo_auth.testing._protocol import Gate, ResponseSigner
 from httpx_cobo_auth.testing._records import Counters, IssuedToken, LogEntry
 from httpx_cobo_auth.testing._tokens import TokenBook
-from httpx_cobo_auth.testing._wire import Answer, Incoming, Outcome, Refusal
+from httpx_cobo_auth.testing._wire import Answer, Incoming, Outcome, Refusal, json_object
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from httpx_cobo_auth.testing._faults import Fault
     from httpx_cobo_auth.testing._settings import Settings
 
@@ -39,6 +41,7 @@ class Core:
         self.lock = threading.RLock()
         self.counters = Counters()
         self.log: deque[LogEntry] = deque(maxlen=_LOG_ENTRIES)
+        self.watchers: list[Callable[[LogEntry], None]] = []
         self.signer = ResponseSigner()
         self.gate = Gate(settings, self.counters)
         self.tokens = TokenBook(settings, self.counters)
@@ -133,16 +136,30 @@ class Core:
         fault: Fault | None,
         issued: IssuedToken | None,
     ) -> None:
-        self.log.append(
-            LogEntry(
-                incoming.method,
-                incoming.target,
-                incoming.headers,
-                incoming.body,
-                outcome.answer.status if outcome.failure is None else None,
-                org_id,
-                self._settings.clock.time(),
-                fault.kind if fault is not None else None,
-                issued,
-            )
+        arrives = outcome.failure is None
+        entry = LogEntry(
+            incoming.method,
+            incoming.target,
+            incoming.headers,
+            incoming.body,
+            outcome.answer.status if arrives else None,
+            org_id,
+            self._settings.clock.time(),
+            fault.kind if fault is not None else None,
+            issued,
+            refused=arrives and not incoming.for_token and _refuses(outcome.answer),
         )
+        self.log.append(entry)
+        for watcher in self.watchers:
+            watcher(entry)
+
+
+def _refuses(answer: Answer) -> bool:
+    """Say whether the answer is one to a token that is not valid."""
+    match answer.status:
+        case 401:
+            return True
+        case 500:
+            return json_object(answer.body).get("error_code") == _DEAD_TOKEN[500]
+        case _:
+            return False

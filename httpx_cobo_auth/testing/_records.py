@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from httpx_cobo_auth.testing._wire import TOKEN_PATH
+
 if TYPE_CHECKING:
     from httpx_cobo_auth.testing._faults import FaultKind
 
@@ -73,6 +75,8 @@ class LogEntry:
         at: seconds since the epoch, by the simulator's clock.
         fault: the kind of the injected fault that it met, if any.
         issued: the tokens that it made the endpoint issue, whether they arrived or not.
+        refused: whether it was no exchange, and answered as for a token that is not valid:
+            by 401, or by 500 with ``error_code`` 1000, in earnest or by a fault.
 
     """
 
@@ -85,3 +89,9 @@ class LogEntry:
     at: float
     fault: FaultKind | None = None
     issued: IssuedToken | None = field(default=None, repr=False)
+    refused: bool = False
+
+    @property
+    def for_token(self) -> bool:
+        """Whether it went to the token endpoint."""
+        return self.target.partition(b"?")[0] == TOKEN_PATH

@@ -1,16 +1,36 @@
-"""What can be set on a simulator."""
+"""What can be set on a simulator, and what a client has to know of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from httpx_cobo_auth.testing.clock import ManualClock
 
 if TYPE_CHECKING:
     from httpx_cobo_auth.clock import Clock
+    from httpx_cobo_auth.environment import Environment
 
-__all__ = ["Settings"]
+__all__ = ["Credentials", "Settings"]
+
+
+class Credentials(TypedDict):
+    """The arguments that make a ``CoboOAuth``, of either family, a client of the simulator.
+
+    Attributes:
+        client_id: the simulator's.
+        app_secret: the simulator's; hex.
+        org_id: the simulator's first organization.
+        environment: where the simulator is: in memory, or on a socket while it is served.
+        clock: the simulator's time.
+
+    """
+
+    client_id: str
+    app_secret: str
+    org_id: str
+    environment: Environment
+    clock: Clock
 
 
 def _running_clock() -> Clock:

@@ -10,9 +10,10 @@ import httpx
 
 from httpx_cobo_auth.environment import Environment
 from httpx_cobo_auth.testing._core import Core
+from httpx_cobo_auth.testing._expectation import Expectation
 from httpx_cobo_auth.testing._faults import Fault, FaultDetails, FaultKind, Hold, Target
 from httpx_cobo_auth.testing._server import serving
-from httpx_cobo_auth.testing._settings import Settings
+from httpx_cobo_auth.testing._settings import Credentials, Settings
 from httpx_cobo_auth.testing._transport import respond, respond_async
 
 if TYPE_CHECKING:
@@ -33,15 +34,12 @@ class CoboSimulator(Settings, httpx.BaseTransport, httpx.AsyncBaseTransport):
     clients of httpx and of httpx2, sync and async::
 
         simulator = CoboSimulator()
-        auth = CoboOAuth(
-            client_id=simulator.client_id,
-            app_secret=simulator.app_secret,
-            org_id=simulator.org_id,
-            environment=simulator.environment,
-        )
-        with httpx.Client(transport=simulator, auth=auth) as client:
-            client.get("https://cobo.test/v2/wallets")
-        assert simulator.counters.exchanges == 1
+        auth = CoboOAuth(**simulator.credentials)
+        with auth.client(transport=simulator) as client:
+            client.get("/wallets")
+            simulator.revoke_tokens()
+            with simulator.expect(renewals=1, replays=1):
+                client.get("/wallets")
 
     and, for everything else, a server::
 
@@ -82,6 +80,43 @@ class CoboSimulator(Settings, httpx.BaseTransport, httpx.AsyncBaseTransport):
         """The last 10,000 requests that arrived, oldest first."""
         with self._core.lock:
             return list(self._core.log)
+
+    @property
+    def credentials(self) -> Credentials:
+        """What to make a client of, for now: ``CoboOAuth(**simulator.credentials)``."""
+        return Credentials(
+            client_id=self.client_id,
+            app_secret=self.app_secret,
+            org_id=self.org_id,
+            environment=self.environment,
+            clock=self.clock,
+        )
+
+    def expect(
+        self, *, renewals: int = 0, replays: int | None = 0, requests: int | None = 1
+    ) -> Expectation:
+        """Check what arrives while a block runs: so much exactly, and in the right order.
+
+        One renewal, then the replay::
+
+            simulator.revoke_tokens()
+            with simulator.expect(renewals=1, replays=1):
+                client.get("/wallets")
+
+        Args:
+            renewals: exchanges at the token endpoint, the first token's included; each has
+                to succeed.
+            replays: requests refused (401, or 500 with code 1000) and then sent again,
+                unchanged; with a renewal in between, where there is any. ``None`` for any
+                number, as of calls side by side. One that is not sent again is never right.
+            requests: calls that the block makes; their replays are no further ones. ``None``
+                for any number.
+
+        Raises:
+            AssertionError: at the end of the block; it tells what arrived, and no secret.
+
+        """
+        return Expectation(self._core, renewals, replays, requests)
 
     # Organizations, keys and tokens: of the simulator's first organization by default; an
     # organization that was never added is a ValueError.
