@@ -12,10 +12,14 @@ import pytest
 import trio.lowlevel
 from blockbuster import BlockingError, blockbuster_ctx
 
+from tests.passes import FAMILY, ONCE
+
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
+
+collect_ignore = [] if FAMILY == "httpx" else [*ONCE]
 
 MISSING_SERVICE = "missing service"
 """Begins the reason of every skip for want of a server or daemon. With CI set, it fails."""

@@ -7,10 +7,9 @@ family. Type checkers see httpx; httpx2's classes have the same shape.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-FAMILY = os.environ.get("HTTPX_FAMILY", "httpx")
+from tests.passes import FAMILY
 
 if TYPE_CHECKING or FAMILY == "httpx":
     import httpx
@@ -24,4 +23,4 @@ else:
     message = f"HTTPX_FAMILY is httpx or httpx2, not {FAMILY!r}"
     raise ValueError(message)
 
-__all__ = ["FAMILY", "CoboAuth", "CoboOAuth", "PortalApp", "httpx"]
+__all__ = ["CoboAuth", "CoboOAuth", "PortalApp", "httpx"]

@@ -1,4 +1,4 @@
-"""Which of the two families a request, a response or a client belongs to."""
+"""httpx and httpx2: which of them a thing belongs to, and which these tests run over."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import httpx2
 import pytest
 
 from httpx_cobo_auth.family import family_of
+from tests import family
+from tests.passes import FAMILY
 
 
 def test_a_thing_belongs_to_the_family_of_its_class() -> None:
@@ -27,3 +29,11 @@ def test_others_belong_to_none(thing: object) -> None:
     """The message says what was given."""
     with pytest.raises(TypeError, match=r"httpx or httpx2, got \w"):
         family_of(thing)
+
+
+def test_the_tests_run_over_the_family_of_this_pass() -> None:
+    """Classes and clients alike; else the second pass would be the first, once more."""
+    auth = family.CoboOAuth(client_id="c", app_secret="00" * 32, org_id="o", environment="dev")
+    with auth.client() as client:
+        ours = {family_of(thing) for thing in (auth, client, client.build_request("GET", "/x"))}
+    assert ours == {family.httpx} == {{"httpx": httpx, "httpx2": httpx2}[FAMILY]}

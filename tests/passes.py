@@ -1,0 +1,42 @@
+"""The suite runs twice, over httpx and over httpx2: which pass this is, and what needs only one.
+
+``tests/family.py`` has the classes. Whatever is not named here runs over both.
+"""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["FAMILY", "ONCE", "OWN_CHOICE", "WITHOUT_CLIENT"]
+
+FAMILY = os.environ.get("HTTPX_FAMILY", "httpx")
+
+# No client, no request, no auth object: a second time would be the first again.
+WITHOUT_CLIENT = (
+    "exploration",
+    "flow/test_decisions.py",
+    "flow/test_exchange.py",
+    "flow/test_renewal.py",
+    "flow/test_state_machine.py",
+    "stores/test_contract.py",
+    "stores/test_file.py",
+    "stores/test_records_json.py",
+    "test_architecture.py",
+    "test_callback.py",
+    "test_simulator_sdk.py",
+    "test_spacing.py",
+)
+
+# They choose the family themselves: to set one beside the other, or because what they run,
+# an example, a page of the documentation or the soak, is written for httpx.
+OWN_CHOICE = (
+    "examples",
+    "test_docs.py",
+    "test_httpx2.py",
+    "test_packaging.py",
+    "test_public_api.py",
+    "test_soak.py",
+    "testing_kit",
+)
+
+ONCE = (*WITHOUT_CLIENT, *OWN_CHOICE)
