@@ -14,10 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-import keyring
 import pytest
-import redis
-from keyring.backends import SecretService
 
 from httpx_cobo_auth.records import Record, StoreKey
 from httpx_cobo_auth.tokens import Token
@@ -120,12 +117,16 @@ class RedisServer:
     @contextlib.contextmanager
     def client(self) -> Generator[Any]:
         """Give a client of the test's own."""
+        import redis  # noqa: PLC0415 - an extra
+
         untyped: Any = redis.Redis
         with untyped.from_url(self.url, **self.client_options) as client:
             yield client
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
+        import redis  # noqa: PLC0415 - an extra
+
         arguments = [text for name, value in self.options.items() for text in (f"--{name}", value)]
         self.process = subprocess.Popen(
             ["redis-server", *map(str, arguments)],  # noqa: S607 - wherever it is
@@ -246,6 +247,9 @@ def secret_service(
     secret_service_bus: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
     """Have ``keyring`` use it, here and in processes that are started."""
+    import keyring  # noqa: PLC0415 - an extra
+    from keyring.backends import SecretService  # noqa: PLC0415
+
     for name, value in secret_service_bus.items():
         monkeypatch.setenv(name, value)
     before = keyring.get_keyring()
