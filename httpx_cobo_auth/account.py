@@ -81,6 +81,7 @@ class Account:
         self._early_from = float("-inf")
         self._look_from = float("-inf")
         self._failures = 0
+        self._doubts = 0
         self._hold: tuple[float, CoboAuthError] | None = None
 
     # ------------------------------------------------------------------------------- tokens
@@ -148,25 +149,31 @@ class Account:
         """Tell whether a renewal that could as well come later may be tried now."""
         return self.settings.clock.monotonic() >= self._early_from
 
-    def early_failed(self, *, at_least: float = 0.0) -> None:
-        """Space out the renewals that could as well come later."""
+    def early_failed(self, *, in_doubt: bool = False, at_least: float = 0.0) -> None:
+        """Space out the renewals that could as well come later.
+
+        With a token in doubt the first ones come sooner: a write may be refused with it.
+        """
         window = self.held.token.renewal_window if self.held else 0.0
-        pause = max(at_least, min(_EARLY_SPACING_S, window * _EARLY_SPACING_FRACTION))
-        self._early_from = self.settings.clock.monotonic() + pause
+        pause = min(_EARLY_SPACING_S, window * _EARLY_SPACING_FRACTION)
+        if in_doubt:
+            self._doubts += 1
+            pause = min(pause, _doubled(self._doubts))
+        self._early_from = self.settings.clock.monotonic() + max(at_least, pause)
 
     def failed(self, error: CoboAuthError, *, at_least: float) -> None:
         """Remember a failure, so that not every request asks again.
 
         The first of a row is remembered only where ``at_least`` says so, in seconds.
         """
-        doubled = _FIRST_HOLD_S * 2.0 ** min(self._failures - 1, 16) if self._failures else 0.0
+        hold = max(at_least, min(_doubled(self._failures), _LONGEST_HOLD_S))
         self._failures += 1
-        hold = max(at_least, min(doubled, _LONGEST_HOLD_S))
         self._hold = (self.settings.clock.monotonic() + hold, error)
 
     def recovered(self) -> None:
         """Forget the failures."""
         self._failures = 0
+        self._doubts = 0
         self._hold = None
         self._early_from = float("-inf")
 
@@ -218,3 +225,8 @@ class Account:
         """Tell whether a record that is yet to be saved should be tried again."""
         unsaved = self.unsaved
         return unsaved is not None and self.settings.clock.monotonic() >= unsaved.retry_at
+
+
+def _doubled(failures: int) -> float:
+    """Give the seconds to wait after so many failures in a row; none after none."""
+    return _FIRST_HOLD_S * 2.0 ** min(failures - 1, 16) if failures else 0.0

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from httpx_cobo_auth.bookkeeping import forget, look_for_newer, note_vain, save_later
 from httpx_cobo_auth.effects import BeginWrite, CorrectClock, EndWrite, Flow, Send
-from httpx_cobo_auth.errors import RenewalTimeoutError
+from httpx_cobo_auth.errors import CoboAuthError, RenewalTimeoutError
 from httpx_cobo_auth.judge import Verdict, judge_answer
 from httpx_cobo_auth.needs import Need, Urgency
 from httpx_cobo_auth.renew import renew
@@ -132,7 +132,12 @@ class CoboFlow:
             yield from note_vain(account, call.cause)
             return False
         epoch = account.epoch
-        renewed, _ = yield from self._renew(Need(Urgency.FORCED, held, cause=call.cause))
+        try:
+            renewed, _ = yield from self._renew(Need(Urgency.FORCED, held, cause=call.cause))
+        except CoboAuthError:
+            # Refused, and not replaced: the next flow tries that first, lest a write be refused.
+            account.refuse(held, "")
+            raise
         if account.epoch == epoch and tries.superseded < _MAX_SUPERSEDED:
             # Taken over from another process, if at all: nothing was forced.
             tries.superseded += 1
@@ -199,8 +204,11 @@ class CoboFlow:
         if tried is not None:
             return None
         if account.refused is held and account.forced_wait() <= 0.0:
-            # The write that was refused is not repeated, so nothing shows that this helps.
-            return Need(Urgency.DOUBT, held, cause=account.refused_cause, replayable=False)
+            # A write that was refused is not repeated, so nothing shows that this helps. Without
+            # one no new token was to be had just now: a read need not wait for the next attempt.
+            cause = account.refused_cause
+            patient = write or bool(cause)
+            return Need(Urgency.DOUBT, held, patient=patient, cause=cause, replayable=False)
         if state is TokenState.STALE:
             return Need(Urgency.EARLY, held, patient=write)
         return None

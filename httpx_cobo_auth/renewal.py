@@ -56,7 +56,8 @@ class Renewal:
         if not self._attempted:
             return
         retry_after = min(getattr(error, "retry_after", None) or 0.0, _LONGEST_RETRY_AFTER_S)
-        self._account.early_failed(at_least=retry_after)
+        in_doubt = self._need.urgency is not Urgency.EARLY
+        self._account.early_failed(in_doubt=in_doubt, at_least=retry_after)
         self.news.failed(error)
         refused = isinstance(error, TokenRefusedError)
         asked = not isinstance(error, (StoreError, RenewalTimeoutError))
