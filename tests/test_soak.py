@@ -189,7 +189,7 @@ def test_a_broken_endpoint_excuses_nobody_while_there_is_a_good_token(world: Wor
     assert world.verdict("0.1-5", **NO_TOKEN) == "NEEDLESS"
 
 
-@pytest.mark.parametrize("died", ["revoked", "expired", "not"])
+@pytest.mark.parametrize("died", ["revoked", "expired", "stepped", "not"])
 def test_a_write_may_come_back_only_if_its_token_died_before_its_time(
     world: World, died: str
 ) -> None:
@@ -198,9 +198,12 @@ def test_a_write_may_come_back_only_if_its_token_died_before_its_time(
     world.clock.advance(1)
     if died == "revoked":
         world.ledger.revoke(world.simulator.org_id)
-    elif died == "expired":
+    elif died in {"expired", "stepped"}:
         world.clock.advance(world.simulator.token_lifetime)
     world.clock.advance(1)
+    if died == "stepped":
+        now = world.clock.monotonic()
+        world.ledger.unsettled.append((now - 0.5, now))
     token = world.simulator.log[-1].headers
     with httpx.Client(transport=world.simulator) as client:
         bearer = dict(token)[b"Authorization"].decode()
@@ -211,7 +214,9 @@ def test_a_write_may_come_back_only_if_its_token_died_before_its_time(
     world.ledger.collect()
     refused = {"status": 500, "attempts": [("api", "500")], "method": "POST"}
     assert (status == 500) == (died != "not")
-    assert world.verdict("0.1-2", **refused) == ("BOUNCED" if died == "revoked" else "NEEDLESS")
+    assert world.verdict("0.1-2", **refused) == (
+        "BOUNCED" if died in {"revoked", "stepped"} else "NEEDLESS"
+    )
     assert world.verdict("0.1-2", replay=True, **refused) == "NEEDLESS"
 
 

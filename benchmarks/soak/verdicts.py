@@ -96,19 +96,20 @@ def _bounced(request: Arrival, ledger: Ledger) -> tuple[Verdict, str]:
     life = ledger.lives_by_token.get(request.bearer)
     if life is None or request.at < life.died:
         return Verdict.NEEDLESS, "a write was handed back, but its token was alive"
-    reason = _before_its_time(life, ledger)
+    reason = _before_its_time(life, request.at, ledger)
     if reason:
         return Verdict.BOUNCED, reason
     return Verdict.NEEDLESS, f"a write was sent {request.at - life.died:.2f} s after {life.cause}"
 
 
-def _before_its_time(life: Life, ledger: Ledger) -> str:
-    """Tell why a token died without its holders' knowing; empty where they should have known."""
+def _before_its_time(life: Life, at: float, ledger: Ledger) -> str:
+    """Tell why a token was dead by then without its holders' knowing; empty if they had to know."""
     if life.cause == "revoked":
         return "revoked"
     if life.heir is not None and life.heir.fault is not None:
         return "replaced by an exchange whose answer was spoilt"
-    return ledger.doubted(life, life.died)
+    # Also after its death: to a process that starts by a clock set back, it is alive again.
+    return ledger.doubted(life, at)
 
 
 def _without_token(call: Call, ended: float, ledger: Ledger) -> tuple[Verdict, str]:
