@@ -17,7 +17,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx2
+try:
+    import httpx2
+except ModuleNotFoundError as error:
+    message = "httpx_cobo_auth.httpx2 needs httpx2: pip install 'httpx-cobo-auth[httpx2]'"
+    raise ModuleNotFoundError(message, name="httpx2") from error
 
 from httpx_cobo_auth.clients import ClientAuth, client_options
 from httpx_cobo_auth.core import OAuth, PlainAuth

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 import sysconfig
@@ -88,3 +89,13 @@ def test_the_quickstart_is_true(python: Path) -> None:
     """The demo runs against the installed wheel and says that no refresh token was sent twice."""
     told = run(python, "-I", "-W", "error", ROOT / "examples" / "quickstart.py")
     assert "spent_refresh_reused 0" in told
+
+
+def test_without_httpx2_its_family_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error is the one that a failing import has, and names the extra."""
+    monkeypatch.setitem(sys.modules, "httpx2", None)  # its import fails now
+    monkeypatch.delitem(sys.modules, "httpx_cobo_auth.httpx2", raising=False)
+    wanted = r"pip install 'httpx-cobo-auth\[httpx2\]'"
+    with pytest.raises(ModuleNotFoundError, match=wanted) as none:
+        importlib.import_module("httpx_cobo_auth.httpx2")
+    assert none.value.name == "httpx2"
