@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 import httpx
 
@@ -19,6 +19,8 @@ from httpx_cobo_auth.testing._transport import respond, respond_async
 if TYPE_CHECKING:
     from collections.abc import Generator
     from typing import Unpack
+
+    import httpx2
 
     from httpx_cobo_auth.testing._records import Counters, IssuedToken, LogEntry
 
@@ -225,11 +227,19 @@ class CoboSimulator(Settings, httpx.BaseTransport, httpx.AsyncBaseTransport):
             finally:
                 self.environment = before
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    @overload
+    def handle_request(self, request: httpx.Request) -> httpx.Response: ...
+    @overload
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response: ...
+    def handle_request(self, request: Any) -> Any:
         """Serve a sync client of httpx or httpx2."""
         return respond(self._core.exchange, request)
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    @overload
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response: ...
+    @overload
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response: ...
+    async def handle_async_request(self, request: Any) -> Any:
         """Serve an async client of httpx or httpx2, on asyncio or trio."""
         return await respond_async(self._core.exchange, request)
 
