@@ -12,9 +12,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BOOTSTRAP := $(VENV)-bootstrap
+SETS := tests-core tests-stores tests-httpx2 tests-exploration tests-httpx2-stores
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types tests tests-core tests-stores tests-exploration bench soak clean
+.PHONY: help demo test lint types bench soak clean tests $(SETS)
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 8
@@ -33,10 +34,11 @@ types: $(VENV)/.stamp-dev
 	$(BIN)/pyright
 
 # Most tests wait more than they compute, so two sets run side by side. The exploration only
-# computes, and is none of coverage's business: it would take twice as long.
+# computes, and is none of coverage's business: it would take twice as long. Nor is the second
+# pass, over httpx2: tests/passes.py says what it leaves out, and why.
 tests: $(VENV)/.stamp-dev
 	rm -f .coverage .coverage.*
-	@$(MAKE) --no-print-directory --jobs=2 $(SYNC) tests-core tests-stores tests-exploration
+	@$(MAKE) --no-print-directory --jobs=2 $(SYNC) $(SETS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -50,6 +52,12 @@ tests-stores:
 
 tests-exploration:
 	$(BIN)/python -m pytest -q tests/exploration
+
+tests-httpx2:
+	HTTPX_FAMILY=httpx2 $(BIN)/python -m pytest -q --ignore=tests/stores
+
+tests-httpx2-stores:
+	HTTPX_FAMILY=httpx2 $(BIN)/python -m pytest -q tests/stores
 
 bench: $(VENV)/.stamp-dev
 	@$(BIN)/python benchmarks/bench.py
