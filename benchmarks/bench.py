@@ -36,6 +36,7 @@ CALLS = 1_000
 BURSTS = 40
 BURST_SIZE = 50
 IMPORTS = 15
+UNASKED = ("httpx2", "keyring", "pytest", "redis", "trio")
 
 US = ("us", 1e6)
 MS = ("ms", 1e3)
@@ -217,7 +218,9 @@ httpx_alone, before = time.perf_counter(), set(sys.modules)
 import httpx_cobo_auth
 done = time.perf_counter()
 print(httpx_alone - begun, done - httpx_alone)
-print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
+brought = {name.partition(".")[0] for name in set(sys.modules) - before}
+print(*sorted(brought - sys.stdlib_module_names))
+print(*sorted(brought & sys.stdlib_module_names))
 """
     runs = [
         subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -225,10 +228,14 @@ print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
     ]
     lines = [run.stdout.splitlines() for run in runs]
     httpx_alone, ours = (
-        statistics.median(float(first.split()[column]) for first, _ in lines) for column in (0, 1)
+        statistics.median(float(first.split()[column]) for first, *_ in lines) for column in (0, 1)
     )
     show("import of the package, httpx being there / import of httpx", ours, httpx_alone, MS)
-    print(f"    brings along: {lines[0][1]}")
+    _, packages, standard = lines[0]
+    print(f"    brings along: {packages}")
+    print(f"    of the standard library: {standard}")
+    unasked = sorted({*UNASKED} & {*packages.split()})
+    print(f"    of {', '.join(UNASKED)}: {' '.join(unasked) or 'none'}")
 
 
 def new_auth(

@@ -85,6 +85,31 @@ print(*sorted({{name.partition(".")[0] for name in set(sys.modules) - before}}))
     assert not set(run(python, "-I", "-c", program).split()) & set(EXTRAS)
 
 
+def test_using_it_imports_no_extra(python: Path, tmp_path: Path) -> None:
+    """Neither do sync clients, with a store in memory or in files, nor the simulator.
+
+    With a real transport there would be trio, where it is installed: httpcore imports it.
+    """
+    program = """
+import sys
+import httpx
+from httpx_cobo_auth import CoboOAuth, FileStore, MemoryStore
+from httpx_cobo_auth.testing import CoboSimulator
+simulator = CoboSimulator()
+for store in (MemoryStore(), FileStore(sys.argv[1])):
+    auth = CoboOAuth(**simulator.credentials, store=store)
+    for client in (auth.client(transport=simulator), httpx.Client(transport=simulator, auth=auth)):
+        with client:
+            client.get(f"{simulator.environment.base_url}/wallets").raise_for_status()
+            auth.renew(client)
+assert simulator.counters.exchanges == 6
+print(*{name.partition(".")[0] for name in sys.modules})
+"""
+    imported = run(python, "-I", "-W", "error", "-c", program, tmp_path / "tokens").split()
+    assert "filelock" in imported
+    assert not set(imported) & set(EXTRAS)
+
+
 def test_the_quickstart_is_true(python: Path) -> None:
     """The demo runs against the installed wheel and says that no refresh token was sent twice."""
     told = run(python, "-I", "-W", "error", ROOT / "examples" / "quickstart.py")
