@@ -5,7 +5,8 @@ it, and the ellipses of the arguments stand for its credentials. A comment above
 where it is otherwise::
 
     <!-- not run: reason -->     it is compiled only
-    <!-- pytest -->              it is a file of tests
+    <!-- pytest -->              it is part of a file of tests
+    <!-- pytest other -->        it is part of another one
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import dataclasses
 import re
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,6 +34,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(
     r"(?:<!-- (?P<mark>[^\n]*) -->\n)?```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL
 )
+PYTEST = re.compile(r"pytest( (?P<file>\w+))?")
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 HEADING = re.compile(r"^#+ (?P<title>.*)$", re.MULTILINE)
 HAZARD = re.compile(r"^\| (?P<number>\d+) \|(?P<rest>.*)\|$", re.MULTILINE)
@@ -83,7 +86,7 @@ def cobo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[CoboSimula
 def test_the_code_of_a_page_runs(page: Path, cobo: CoboSimulator, tmp_path: Path) -> None:
     """Block by block, files of tests included; and no refresh token is sent twice."""
     namespace: dict[str, object] = {"__name__": "documentation"}
-    tests: list[str] = []
+    tests: defaultdict[str, list[str]] = defaultdict(list)
     for block in blocks_of(page):
         code = block.code
         for argument in CREDENTIALS:
@@ -91,8 +94,8 @@ def test_the_code_of_a_page_runs(page: Path, cobo: CoboSimulator, tmp_path: Path
         # So that a traceback names the lines of the page.
         tree = ast.parse("\n" * block.line + code, filename=str(page))
         compiled = compile(tree, str(page), "exec", dont_inherit=True)
-        if block.mark == "pytest":
-            tests.append(code)
+        if mark := PYTEST.fullmatch(block.mark):
+            tests[f"test_{mark['file'] or 'page'}.py"].append(code)
         elif not block.mark:
             exec(compiled, namespace)  # noqa: S102 - documentation of our own
         else:
@@ -100,15 +103,17 @@ def test_the_code_of_a_page_runs(page: Path, cobo: CoboSimulator, tmp_path: Path
     for value in namespace.values():
         if isinstance(value, httpx.Client):
             value.close()
+    for file, parts in tests.items():
+        (tmp_path / file).write_text("\n".join(parts), encoding="utf-8")
     if tests:
-        (tmp_path / "test_page.py").write_text("\n".join(tests), encoding="utf-8")
-        run_pytest("test_page.py")
+        run_pytest(*tests)
     assert cobo.counters.spent_refresh_reused == 0
 
 
-def run_pytest(file: str) -> None:
-    """Run the tests of a file as a user would, without this suite's settings."""
-    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", file]
+def run_pytest(*files: str) -> None:
+    """Run the tests of files as a user would, without this suite's settings."""
+    options = ("-q", "-W", "error", "-p", "no:cacheprovider")
+    command = [sys.executable, "-m", "pytest", *options, *files]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -87,7 +87,10 @@ class TestNames:
             *("RenewalFailed", "SaveFailed", "ContentionSuspected"),
         }
         testing = importlib.import_module("httpx_cobo_auth.testing")
-        assert {"CoboSimulator", "ManualClock"} <= set(testing.__all__)
+        assert set(testing.__all__) == {
+            *("CoboSimulator", "Counters", "Credentials", "Expectation", "Fault", "FaultDetails"),
+            *("FaultKind", "Hold", "IssuedToken", "LogEntry", "ManualClock", "StoreContract"),
+        }
 
     @pytest.mark.parametrize(
         ("name", "parameters"),
