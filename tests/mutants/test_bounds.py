@@ -1,0 +1,40 @@
+"""Where one thing ends and the next begins: the exact edges of what the flow goes by."""
+
+from __future__ import annotations
+
+import pytest
+
+from httpx_cobo_auth.effects import Answer
+from httpx_cobo_auth.judge import Verdict, judge_answer
+from httpx_cobo_auth.records import Record
+from httpx_cobo_auth.signing import NonceSource
+from tests.flow.stepping import Desk
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_clock_may_be_off_by_a_minute(sign: float) -> None:
+    """Cobo takes a nonce that is up to 60 s off: only beyond that is the clock to blame."""
+    assert judge_answer(Answer(401, 2021, sign * 60.0)) is Verdict.REFUSED
+    assert judge_answer(Answer(401, 2021, sign * 60.001)) is Verdict.CLOCK_OFF
+
+
+def test_a_correction_forgets_the_nonces_before_it() -> None:
+    """The next nonce is the corrected time itself, however early that is."""
+    clock = Desk().clock
+    source = NonceSource(clock)
+    assert source.next() == 1_800_000_000_000
+    source.correct_by(0.0015 - clock.time())
+    assert source.next() == 1
+    assert source.next() == 2
+
+
+def test_a_spacing_that_was_reset_does_not_come_back_from_the_store() -> None:
+    """The stored record still has it until the next save; reading that brings no wait back."""
+    desk = Desk()
+    account = desk.account
+    account.vain("GET /x")
+    stored = Record(1, desk.token("a"), spacing=account.spacing)
+    account.accepted("GET /x")
+    account.saw(stored)
+    assert account.forced_wait() == 0.0
+    assert account.spacing.vain_count == 0
