@@ -71,6 +71,16 @@ async def test_an_async_client_renews_and_replays(simulator: CoboSimulator) -> N
     assert simulator.counters.exchanges == 2
 
 
+def test_a_long_answer_tells_how_long_it_took(app: PortalApp, simulator: CoboSimulator) -> None:
+    """httpx2 reads that off the stream, and this one is ours: its beginning has been read."""
+    simulator.inject("api", status=401, body="x" * 100_000, signed=False)
+    with app.org(simulator.org_id).client(transport=simulator) as client:
+        response = client.get("/wallets")
+    assert response.status_code == 401
+    assert len(response.content) == 100_000
+    assert response.elapsed.total_seconds() > 0
+
+
 class Broken:
     """An async store whose every method fails, of something of its own."""
 
