@@ -24,17 +24,20 @@ WITHOUT_CLIENT = (
     "test_architecture.py",
     "test_callback.py",
     "test_simulator_sdk.py",
+    "test_site.py",
     "test_spacing.py",
 )
 
 # They choose the family themselves: to set one beside the other, or because what they run,
 # an example, a page of the documentation or the soak, is written for httpx.
 OWN_CHOICE = (
+    "alone.py",
     "examples",
     "test_docs.py",
     "test_httpx2.py",
     "test_packaging.py",
     "test_public_api.py",
+    "test_site.py",
     "test_soak.py",
     "testing_kit",
 )
