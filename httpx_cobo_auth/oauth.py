@@ -27,6 +27,9 @@ class CoboAuth(PlainAuth[httpx.Request, httpx.Response], httpx.Auth):
             it. The whole answer is read first, also where it was to be streamed.
         clock: where the time is read; by default the machine's own.
 
+    Attributes:
+        environment: where the credentials go, and nowhere else.
+
     Raises:
         ConfigurationError: an argument cannot be used.
 

@@ -63,7 +63,7 @@ class Timeouts:
 
     @property
     def wait(self) -> float:
-        """How long a caller waits for somebody else's renewal: a little longer than that."""
+        """How long a caller waits for somebody else's renewal; a little longer than that."""
         return self.seat + 5.0
 
     @property

@@ -85,7 +85,7 @@ class CoboSimulator(Settings, httpx.BaseTransport, httpx.AsyncBaseTransport):
 
     @property
     def credentials(self) -> Credentials:
-        """What to make a client of, for now: ``CoboOAuth(**simulator.credentials)``."""
+        """What to make a client of, for now, by ``CoboOAuth(**simulator.credentials)``."""
         return Credentials(
             client_id=self.client_id,
             app_secret=self.app_secret,
