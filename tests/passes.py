@@ -24,7 +24,6 @@ WITHOUT_CLIENT = (
     "test_architecture.py",
     "test_callback.py",
     "test_simulator_sdk.py",
-    "test_site.py",
     "test_spacing.py",
 )
 
