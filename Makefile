@@ -2,6 +2,7 @@
 #
 #   make demo     a short tour over a real socket, checked as it goes
 #   make test     everything that CI checks: lint, types, tests, coverage
+#   make docs     the documentation as a site, build/site/index.html
 #   make bench    what the library adds, against floors and the official SDK
 #   make soak     ten minutes in which everything goes wrong; MINUTES=1 SOAK="--seed 7"
 #
@@ -15,10 +16,10 @@ BOOTSTRAP := $(VENV)-bootstrap
 SETS := tests-core tests-stores tests-httpx2 tests-exploration tests-httpx2-stores
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types bench soak clean tests $(SETS)
+.PHONY: help demo test lint types docs bench soak clean tests $(SETS)
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 8
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 9
 
 demo: $(VENV)/.stamp-run
 	@$(BIN)/python examples/quickstart.py
@@ -59,6 +60,13 @@ tests-httpx2:
 tests-httpx2-stores:
 	HTTPX_FAMILY=httpx2 $(BIN)/python -m pytest -q tests/stores
 
+# Built anew each time: a warning about a page that is not read again would be missed. That it
+# builds is also a test, tests/test_site.py.
+docs: $(VENV)/.stamp-docs
+	@rm -rf build/site
+	@$(BIN)/python -m sphinx --quiet --fail-on-warning --fresh-env docs build/site
+	@echo build/site/index.html
+
 bench: $(VENV)/.stamp-dev
 	@$(BIN)/python benchmarks/bench.py
 	@$(BIN)/python benchmarks/stores.py
@@ -92,8 +100,13 @@ $(VENV)/.stamp-run: pyproject.toml | $(VENV)/.stamp-venv
 	@touch $@
 
 # pip knows dependency groups since 25.1.
+$(VENV)/.stamp-docs: pyproject.toml | $(VENV)/.stamp-venv
+	$(PIP) install --upgrade 'pip>=25.1'
+	$(PIP) install --editable '.[all]' --group docs
+	@touch $@ $(VENV)/.stamp-run
+
 $(VENV)/.stamp-dev: pyproject.toml | $(VENV)/.stamp-venv
 	$(PIP) install --upgrade 'pip>=25.1'
 	$(PIP) install --editable '.[all]' --group dev
 	$(PIP) install --upgrade --no-deps --target $(VENV)/apart --group tests-apart
-	@touch $@ $(VENV)/.stamp-run
+	@touch $@ $(VENV)/.stamp-run $(VENV)/.stamp-docs

@@ -104,19 +104,19 @@ PRODUCTION = Environment(
     "https://api.cobo.com/v2",
     "8d4a482641adb2a34b726f05827dba9a9653e5857469b8749052bf4458a86729",
 )
-"""Where the money is real; ``"prod"`` names it."""
+"""``"prod"``, where the money is real."""
 DEVELOPMENT = Environment(
     "dev",
     "https://api.dev.cobo.com/v2",
     "a04ea1d5fa8da71f1dcfccf972b9c4eba0a2d8aba1f6da26f49977b08a0d2718",
 )
-"""Where apps are developed; ``"dev"`` names it."""
+"""``"dev"``, for developing an app."""
 SANDBOX = Environment(
     "sandbox",
     "https://api.sandbox.cobo.com/v2",
     "893d8a6112ae22429a7453599256391d7928e16870ecab888ee3ce65febada08",
 )
-"""Where things are tried out; ``"sandbox"`` names it."""
+"""``"sandbox"``, which is in Cobo's SDK, and not in its documentation."""
 _BY_NAME = {environment.name: environment for environment in (PRODUCTION, DEVELOPMENT, SANDBOX)}
 
 
