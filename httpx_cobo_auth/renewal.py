@@ -50,6 +50,8 @@ class Renewal:
         self._verified = verified
         self._shared = shared
         self._attempted = False
+        # Whether it counts as forced. Where an exchange was lost, that explains the refusal.
+        self._forced = need.forced and not account.begun
 
     def failed(self, error: CoboAuthError) -> None:
         """Report a failure and remember it, unless it was only remembered itself."""
@@ -74,7 +76,7 @@ class Renewal:
         # A write waits for the store's lock all the same: another process may be renewing.
         if not self._in_time and not (need.patient and self._shared):
             return None
-        held_off = need.forced and account.forced_wait() > 0.0
+        held_off = self._held_off
         remembered = account.held_failure()
         # By another process; to wait for that forces nothing.
         under_way = False
@@ -106,6 +108,11 @@ class Renewal:
         """Whether a renewal that could as well come later may be tried now."""
         return not self._need.optional or self._account.early_allowed()
 
+    @property
+    def _held_off(self) -> bool:
+        """Whether renewals that refusals ask for have to wait."""
+        return self._forced and self._account.forced_wait() > 0.0
+
     def _glance(self) -> Flow[Record | None]:
         """Give the stored record, if it can be read just now."""
         try:
@@ -122,7 +129,7 @@ class Renewal:
         return self._need.met_by(account)
 
     def _locked(self) -> Flow[HeldToken | None]:
-        account, need = self._account, self._need
+        account = self._account
         record: Record = (yield Load()) or Record()
         expected = record.version
         unsaved = account.unsaved
@@ -138,9 +145,10 @@ class Renewal:
         if broken:
             # An exchange whose end nobody knows: the token may have died with it.
             account.begin()
+            self._forced = False
         elif held is not None:
             return held
-        if not self._in_time or (need.forced and account.forced_wait() > 0.0):
+        if not self._in_time or self._held_off:
             return None
         if not (yield from self._writes_ended()):
             return None
@@ -220,7 +228,7 @@ class Renewal:
         account = self._account
         spacing = account.spacing
         now = self._settings.clock.time()
-        if self._need.forced:
+        if self._forced:
             spacing = spacing.forced(now)
             if not self._need.replayable:
                 spacing = spacing.in_vain(now, self._need.cause)

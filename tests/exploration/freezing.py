@@ -92,7 +92,7 @@ def frozen(value: object, owners: set[str] | None = None) -> Hashable:  # noqa: 
         case CoboAuthError():
             return type(value).__name__, str(value)
         case Renewal():
-            return frozen(value.news), frozen(value._need), value._attempted
+            return frozen(value.news), frozen(value._need), value._attempted, value._forced
         case Newsroom():
             return tuple([type(event).__name__ for event in value.events])
         case Event() | CoboFlow() | Account() | Settings() | Timeouts() | Clock():

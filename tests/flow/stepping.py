@@ -83,7 +83,8 @@ Expected = Any
 """An effect; a class of effects; a class of events, for one emitted; or ``Sending``."""
 
 Step = Any
-"""``Expected``, answered by ``None``; or a pair of it and its result, or an error to throw."""
+"""``Expected``, answered by ``None``; or a pair of it and its result, an error to throw, or a
+function that gives the result."""
 
 
 def play(flow: Flow[Any], *script: Step) -> Any:  # noqa: ANN401 - whatever the flow returns
@@ -109,6 +110,7 @@ def play(flow: Flow[Any], *script: Step) -> Any:  # noqa: ANN401 - whatever the 
         )
         assert _fits(effect, expected), f"expected {expected}, got {effect}, after {seen}"
         seen.append(effect)
+        result = result() if callable(result) else result
     raise AssertionError
 
 
