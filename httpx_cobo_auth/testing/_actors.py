@@ -7,7 +7,7 @@ import inspect
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from anyio.from_thread import start_blocking_portal
 
@@ -100,16 +100,13 @@ def opening(make_store: MakesStore) -> Generator[TokenStore]:
     It is closed at the end, if it has a method ``close``.
     """
     with contextlib.ExitStack() as stack:
-        store = make_store()
+        store: Any = make_store()
         if inspect.iscoroutinefunction(store.load):
-            portal = stack.enter_context(start_blocking_portal())
-            opened: Any = Awaited(cast("AsyncTokenStore", store), portal)
-        else:
-            opened = store
-        close = getattr(opened, "close", None)
+            store = Awaited(store, stack.enter_context(start_blocking_portal()))
+        close = getattr(store, "close", None)
         if close is not None:
             stack.callback(close)
-        yield opened
+        yield store
 
 
 class Awaited:

@@ -2,18 +2,19 @@
 
 It and ``httpx2-pytest`` are both imported as ``pytest_httpx2``, and both bring a fixture
 ``httpx2_mock``, so no environment can have the two. The Makefile puts this one in a folder of
-its own, and a process that has it at the head of its path takes it for the other.
+its own, ``apart``, and a process that has it at the head of its path takes it for the other.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 pytest_plugins = ["pytester"]
 
-APART = Path(__file__).parents[2] / ".venv" / "apart"
+APART = Path(sys.prefix) / "apart"
 ARGUMENTS = ("-q", "-W", "error", "-p", "no:cacheprovider")
 CONFTEST = """
     import httpx2
@@ -86,7 +87,7 @@ TESTS = """
 def path(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let processes find it first."""
     if not APART.is_dir():
-        pytest.skip("missing service: pytest-httpx2; `make` puts it into .venv/apart")
+        pytest.skip(f"missing service: pytest-httpx2 in {APART}, where `make` puts it")
     monkeypatch.setenv("PYTHONPATH", str(APART))
 
 
