@@ -129,23 +129,26 @@ _OPTIONS: dict[str, tuple[Callable[[object], bool], str]] = {
 }
 
 
-def app_from_env() -> dict[str, Any]:
+def app_from_env(environment: Environment | str | None) -> dict[str, Any]:
     """Read client ID, app secret and environment under the names that Cobo's own tools use.
+
+    Args:
+        environment: instead of ``COBO_ENV``.
 
     Raises:
         ConfigurationError: one of them is not set.
 
     """
-    names = {
-        "client_id": "COBO_APP_CLIENT_ID",
-        "app_secret": "COBO_APP_SECRET",
-        "environment": "COBO_ENV",
-    }
+    names = {"client_id": "COBO_APP_CLIENT_ID", "app_secret": "COBO_APP_SECRET"}
+    if environment is None:
+        names["environment"] = "COBO_ENV"
     missing = [name for name in names.values() if not os.environ.get(name)]
     if missing:
         message = f"set {' and '.join(missing)} in the environment"
         raise ConfigurationError(message)
-    return {argument: os.environ[name] for argument, name in names.items()}
+    return {"environment": environment} | {
+        argument: os.environ[name] for argument, name in names.items()
+    }
 
 
 def _name(what: str, value: object) -> str:

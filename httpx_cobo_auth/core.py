@@ -156,20 +156,27 @@ class OAuth(FlowAuth[_Request, _Response], Generic[_Request, _Response, _Client,
         return auth
 
     @classmethod
-    def from_env(cls, *, org_id: str, **options: Unpack[Options]) -> Self:
+    def from_env(
+        cls,
+        *,
+        org_id: str,
+        environment: Environment | str | None = None,
+        **options: Unpack[Options],
+    ) -> Self:
         """Make one from ``COBO_APP_CLIENT_ID``, ``COBO_APP_SECRET`` and ``COBO_ENV``.
 
         These are the names that Cobo's own tools use.
 
         Args:
             org_id: of the organization.
+            environment: instead of ``COBO_ENV``, which knows Cobo's own three only.
             **options: as for the class itself: ``store``, ``on_event``, ….
 
         Raises:
             ConfigurationError: one of the variables is not set, or cannot be used.
 
         """
-        return cls(org_id=org_id, **app_from_env(), **options)
+        return cls(org_id=org_id, **app_from_env(environment), **options)
 
     @property
     def environment(self) -> Environment:

@@ -45,14 +45,20 @@ class Portal(Confidential, Generic[_Auth]):
         self._orgs: dict[str, _Auth] = {}
 
     @classmethod
-    def from_env(cls, **options: Unpack[Options]) -> Self:
+    def from_env(
+        cls, *, environment: Environment | str | None = None, **options: Unpack[Options]
+    ) -> Self:
         """Make one from ``COBO_APP_CLIENT_ID``, ``COBO_APP_SECRET`` and ``COBO_ENV``.
+
+        Args:
+            environment: instead of ``COBO_ENV``, which knows Cobo's own three only.
+            **options: as for the class itself.
 
         Raises:
             ConfigurationError: one of the variables is not set, or cannot be used.
 
         """
-        return cls(**app_from_env(), **options)
+        return cls(**app_from_env(environment), **options)
 
     @property
     def environment(self) -> Environment:

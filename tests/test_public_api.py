@@ -192,6 +192,18 @@ class TestObjects:
         assert app.org(ORG)._session.account is auth._session.account
         assert isinstance(over_httpx2.CoboOAuth.from_env(org_id=ORG), httpx2.Auth)
 
+    def test_an_environment_of_ones_own_takes_the_place_of_cobo_env(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """``COBO_ENV`` knows three names only, and a test's simulator has none of them."""
+        monkeypatch.setenv("COBO_APP_CLIENT_ID", "from-env")
+        monkeypatch.setenv("COBO_APP_SECRET", SECRET)
+        own = Environment("own", "https://cobo.test/v2")
+        for value in ("prod", ""):
+            monkeypatch.setenv("COBO_ENV", value)
+            assert CoboOAuth.from_env(org_id=ORG, environment=own).environment is own
+            assert PortalApp.from_env(environment=own).environment is own
+
     @pytest.mark.parametrize("names", [("COBO_ENV",), ("COBO_APP_CLIENT_ID", "COBO_APP_SECRET")])
     @pytest.mark.parametrize("value", [None, ""])
     def test_what_is_not_set_is_named(
