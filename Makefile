@@ -64,7 +64,8 @@ tests-httpx2-stores:
 # builds is also a test, tests/test_site.py.
 docs: $(VENV)/.stamp-docs
 	@rm -rf build/site
-	@$(BIN)/python -m sphinx --quiet --fail-on-warning --fresh-env docs build/site
+	@$(BIN)/python -m sphinx --quiet --fail-on-warning --fresh-env \
+	  --doctree-dir build/doctrees docs build/site
 	@echo build/site/index.html
 
 bench: $(VENV)/.stamp-dev
