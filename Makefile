@@ -2,6 +2,7 @@
 #
 #   make demo     a short tour over a real socket, checked as it goes
 #   make test     everything that CI checks: lint, types, tests, coverage
+#   make matrix   the wheel on each Python, with old and new dependencies; NOX="-s bare-3.12"
 #   make docs     the documentation as a site, build/site/index.html
 #   make bench    what the library adds, against floors and the official SDK
 #   make soak     ten minutes in which everything goes wrong; MINUTES=1 SOAK="--seed 7"
@@ -16,10 +17,10 @@ BOOTSTRAP := $(VENV)-bootstrap
 SETS := tests-core tests-stores tests-httpx2 tests-exploration tests-httpx2-stores
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types docs bench soak clean tests $(SETS)
+.PHONY: help demo test lint types matrix docs bench soak clean tests $(SETS)
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 9
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 10
 
 demo: $(VENV)/.stamp-run
 	@$(BIN)/python examples/quickstart.py
@@ -59,6 +60,10 @@ tests-httpx2:
 
 tests-httpx2-stores:
 	HTTPX_FAMILY=httpx2 $(BIN)/python -m pytest -q tests/stores
+
+# CI=true makes a service that is not there a failure.
+matrix: $(VENV)/.stamp-dev
+	$(BIN)/nox $(NOX)
 
 # Built anew each time: a warning about a page that is not read again would be missed. That it
 # builds is also a test, tests/test_site.py.
