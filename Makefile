@@ -5,6 +5,7 @@
 #   make matrix   the wheel on each Python, with old and new dependencies; NOX="-s bare-3.12"
 #   make docs     the documentation as a site, build/site/index.html
 #   make bench    what the library adds, against floors and the official SDK
+#   make fuzz     what is tried at random, TIMES=20 times as much of it, and other each time
 #   make soak     ten minutes in which everything goes wrong; MINUTES=1 SOAK="--seed 7"
 #
 # Another interpreter:  make PYTHON=python3.13 test
@@ -76,6 +77,10 @@ docs: $(VENV)/.stamp-docs
 bench: $(VENV)/.stamp-dev
 	@$(BIN)/python benchmarks/bench.py
 	@$(BIN)/python benchmarks/stores.py
+
+TIMES ?= 20
+fuzz: $(VENV)/.stamp-dev
+	COBO_FUZZ=$(TIMES) $(BIN)/python -m pytest -q -m hypothesis
 
 MINUTES ?= 10
 soak: $(VENV)/.stamp-dev

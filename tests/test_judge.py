@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from nacl.signing import SigningKey
 
@@ -40,6 +40,7 @@ from httpx_cobo_auth.signing import NonceSource
 from httpx_cobo_auth.testing import ManualClock
 from httpx_cobo_auth.wire import Wire
 from tests.family import httpx
+from tests.fuzzing import fuzz
 
 SECRET = "06f78882576ec0e05b1e51a33548da7e8cf958c190ba96be77b1c671f98a2b5f"
 START = 1_800_000_000.0
@@ -119,7 +120,7 @@ class TestAnswers:
         """Hazard 26: of Cobo's errors alone; whatever else comes raises nothing."""
         assert error_code_of(body) == code
 
-    @settings(max_examples=500, derandomize=True, deadline=None, database=None)
+    @fuzz(500)
     @given(st.binary(max_size=60) | st.text(max_size=40).map(json.dumps).map(str.encode))
     def test_no_body_raises(self, body: bytes) -> None:
         """Hazard 26: a proxy's page is none of Cobo's errors."""
@@ -336,7 +337,7 @@ class TestErrors:
         assert error.error_description == "a?ERROR forged??[2J???"
         assert str(error).isprintable()
 
-    @settings(max_examples=500, derandomize=True, deadline=None, database=None)
+    @fuzz(500)
     @given(
         status=st.integers(100, 599),
         body=st.none()
@@ -493,7 +494,7 @@ class TestExchangeAnswer:
         answer = wire(ManualClock(START)).exchange_answer(httpx.Response(429), b"")
         assert answer.retry_after is None
 
-    @settings(max_examples=1000, derandomize=True, deadline=None, database=None)
+    @fuzz(1000)
     @given(
         st.text(max_size=40)
         | st.lists(

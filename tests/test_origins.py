@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from httpx_cobo_auth import (
@@ -21,6 +21,7 @@ from httpx_cobo_auth.clock import SystemClock
 from httpx_cobo_auth.signing import Ed25519Signer, NonceSource
 from httpx_cobo_auth.wire import Wire
 from tests.family import CoboAuth, CoboOAuth, httpx
+from tests.fuzzing import fuzz
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -239,7 +240,7 @@ urls = st.lists(pieces, max_size=8).map("".join) | st.builds(
 )
 
 
-@settings(max_examples=2000, derandomize=True, deadline=None, database=None)
+@fuzz(2000)
 @given(url=urls, base=st.sampled_from([API, PORT, V6, V4]))
 @example(url="https://@api.cobo.com/", base=API)
 def test_whatever_passes_goes_to_the_origin(url: str, base: str) -> None:

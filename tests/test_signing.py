@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 import pytest
 import urllib3.util
-from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import HealthCheck, assume, example, given
 from hypothesis import strategies as st
 from nacl.signing import SigningKey, VerifyKey
 
@@ -42,6 +42,7 @@ from httpx_cobo_auth.signing import (
 )
 from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 from tests.family import CoboAuth, CoboOAuth, PortalApp, httpx
+from tests.fuzzing import fuzz
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,13 +52,7 @@ KEY = "5987dedc180167b7ab1d27e6009e5065d10d764cd85d7b64f8c968ca40326e28"
 BASE = "https://api.dev.cobo.com/v2"
 PACKAGE = Path(httpx_cobo_auth.__path__[0])
 
-many = settings(
-    max_examples=1000,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+many = fuzz(1000, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 
 def double_sha256(data: bytes) -> bytes:

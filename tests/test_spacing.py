@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from httpx_cobo_auth.records import Note, Record, StoreKey
 from httpx_cobo_auth.spacing import Spacing
+from tests.fuzzing import fuzz
 
 NOW = 1_800_000_000.0
 
@@ -112,7 +113,7 @@ class TestContention:
         assert forced(*[0] * 9).in_vain(NOW, "x").wait(NOW) == 600
 
 
-@settings(max_examples=500, derandomize=True, deadline=None, database=None)
+@fuzz(500)
 @given(
     spacing=st.builds(
         Spacing,

@@ -10,26 +10,21 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
 from httpx_cobo_auth import Token
 from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 from httpx_cobo_auth.tokens import HeldToken, TokenState, parse_token_reply
 from tests.family import CoboOAuth, httpx
+from tests.fuzzing import fuzz
 
 LIFETIMES = [1, 5, 30, 59, 600, 43199]
 START = 1_800_000_000.0
 HOUR = 3600.0
 ACCESS, REFRESH = "acc-" + "7" * 60, "ref-" + "8" * 60
 
-fuzz = settings(
-    max_examples=1000,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+many = fuzz(1000, suppress_health_check=[HealthCheck.too_slow])
 
 
 def issued(lifetime: float, name: str = "token", at: float = START) -> Token:
@@ -131,7 +126,7 @@ class TestSteps:
         clock.advance(600)
         assert held.state(clock) is TokenState.EXPIRED
 
-    @fuzz
+    @many
     @given(
         lifetime=st.sampled_from(LIFETIMES),
         moves=st.lists(
@@ -417,7 +412,7 @@ def damaged(cut: tuple[int, int, bytes]) -> bytes:
     return reply()[:start] + patch + reply()[start + length :]
 
 
-@fuzz
+@many
 @given(
     body=st.binary(max_size=200)
     | st.text(max_size=100).map(lambda text: text.encode(errors="surrogatepass"))

@@ -12,7 +12,6 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -49,6 +48,7 @@ from httpx_cobo_auth.flow import CoboFlow
 from httpx_cobo_auth.settings import Settings
 from httpx_cobo_auth.testing import ManualClock
 from tests.flow.stepping import KEY, read, write
+from tests.fuzzing import fuzz
 
 if TYPE_CHECKING:
     from httpx_cobo_auth.effects import Flow
@@ -472,6 +472,4 @@ class Machine(RuleBasedStateMachine):
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = settings(
-    max_examples=120, stateful_step_count=50, deadline=None, derandomize=True
-)
+TestMachine.settings = fuzz(120, stateful_step_count=50)

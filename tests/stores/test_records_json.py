@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from httpx_cobo_auth.records import Note, Record, StoreKey
@@ -16,6 +16,7 @@ from httpx_cobo_auth.spacing import Spacing
 from httpx_cobo_auth.stores.checks import Secret
 from httpx_cobo_auth.stores.records_json import decode, encode
 from httpx_cobo_auth.tokens import Token
+from tests.fuzzing import fuzz
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +83,7 @@ def flaw(data: bytes) -> str:
 
 
 @given(RECORDS)
-@settings(max_examples=300, derandomize=True, deadline=None)
+@fuzz(300)
 def test_every_record_comes_back_as_it_was(record: Record) -> None:
     """Any record, note and spacing included, survives being written and read."""
     assert decode(KEY, encode(KEY, record)) == record
@@ -103,7 +104,7 @@ def test_every_damaged_byte_is_noticed_or_harmless() -> None:
 
 
 @given(st.binary(max_size=400))
-@settings(max_examples=1500, derandomize=True, deadline=None)
+@fuzz(1500)
 def test_garbage_is_noticed(data: bytes) -> None:
     """1500 strings of random bytes: each is said to be corrupt, none raises another error."""
     assert isinstance(read(data), str)
@@ -117,7 +118,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-@settings(max_examples=500, derandomize=True, deadline=None)
+@fuzz(500)
 def test_other_json_is_noticed(value: object) -> None:
     """Valid JSON of any shape that is no record is said to be corrupt."""
     assert isinstance(read(json.dumps(value).encode()), str)
@@ -135,7 +136,7 @@ PLACES = ["key", "generation", "token", "note", "spacing"] + [
 
 
 @given(st.sampled_from(PLACES), JSON)
-@settings(max_examples=800, derandomize=True, deadline=None)
+@fuzz(800)
 def test_a_wrong_schema_is_noticed_although_the_digest_fits(place: str, value: object) -> None:
     """What is read back would have been written the same: nothing is read into another type."""
     *above, name = place.split(".")
