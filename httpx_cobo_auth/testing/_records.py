@@ -14,11 +14,14 @@ __all__ = ["Counters", "IssuedToken", "LogEntry"]
 
 
 class IssuedToken(NamedTuple):
-    """A pair of tokens, as the endpoint issues it; ``expires_in`` in seconds."""
+    """A pair of tokens, as the endpoint issues it."""
 
     access_token: str
+    """The bearer."""
     refresh_token: str
+    """Works once."""
     expires_in: int
+    """Seconds that the access token lives."""
 
     def __repr__(self) -> str:
         """Show no secret."""
