@@ -21,7 +21,7 @@ SETS := tests-core tests-stores tests-httpx2 tests-exploration tests-httpx2-stor
 .PHONY: help demo test lint types matrix docs bench soak clean tests $(SETS)
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 10
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
 demo: $(VENV)/.stamp-run
 	@$(BIN)/python examples/quickstart.py
