@@ -102,7 +102,8 @@ def alone(session: nox.Session, extra: str) -> None:
     use(session, extra)
     install(session, extra, "--upgrade")
     use(session, extra)
-    install(session, extra, group="tests-core")
+    # httpx2 brings tools of its own into the group.
+    install(session, extra, group="tests" if extra == "httpx2" else "tests-core")
     pytest(session, *without(*{*EXTRAS} - {extra}, about=extra))
 
 
@@ -117,7 +118,7 @@ def install(session: nox.Session, *wanted: str, group: str = "") -> None:
 
 def lowest(session: nox.Session, *extras: str) -> Path:
     """Give a file that pins what pyproject.toml names to the oldest version it allows."""
-    pins = Path(session.create_tmp()) / "oldest.txt"
+    pins = Path(session.virtualenv.location) / "oldest.txt"
     session.run(
         *("uv", "pip", "compile", "--quiet", "--no-deps", "--resolution=lowest-direct"),
         *(f"--extra={extra}" for extra in extras),
