@@ -8,7 +8,10 @@ from httpx_cobo_auth.effects import Answer
 from httpx_cobo_auth.judge import Verdict, judge_answer
 from httpx_cobo_auth.records import Record
 from httpx_cobo_auth.signing import NonceSource
+from httpx_cobo_auth.spacing import Spacing
 from tests.flow.stepping import Desk
+
+NOW = 1_800_000_000.0
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
@@ -38,3 +41,16 @@ def test_a_spacing_that_was_reset_does_not_come_back_from_the_store() -> None:
     account.saw(stored)
     assert account.forced_wait() == 0.0
     assert account.spacing.vain_count == 0
+
+
+def test_renewals_forced_in_the_same_instant_are_all_counted() -> None:
+    """A clock that stands still, or is coarse, does not make two of them one."""
+    assert Spacing().forced(NOW).forced(NOW).forced_at == (NOW, NOW)
+
+
+def test_the_longest_wait_is_a_wait() -> None:
+    """Ten minutes from now is as far as a wait goes: a renewal in vain is still in vain once."""
+    longest = Spacing(vain_count=9).in_vain(NOW, "GET /x")
+    assert longest.vain_until == NOW + 600
+    assert longest.wait(NOW) == 600
+    assert longest.in_vain(NOW, "GET /y") is longest
