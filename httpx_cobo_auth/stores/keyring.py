@@ -144,7 +144,9 @@ class KeyringStore:
     def _call(self, method: Callable[[], object]) -> object:
         result = self._worker.call(method)
         if isinstance(result, Trouble):
-            message = f"the keyring cannot be used: {result.text}"
+            # What is said in words of ours needs no exception's name before it.
+            reason = result.text.removeprefix(f"{_UnusableError.__name__}: ")
+            message = f"the keyring cannot be used: {reason}"
             raise StoreUnavailableError(message)
         return result
 

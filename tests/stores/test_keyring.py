@@ -136,6 +136,7 @@ def test_a_backend_that_keeps_nothing_is_refused(
     with pytest.raises(StoreUnavailableError, match=about) as caught:
         store.save(key, make_record(), expected=NONE)
     assert "5ec2e7" not in str(caught.value)
+    assert "_UnusableError" not in str(caught.value)
 
 
 def test_a_chain_of_some_is_used(
