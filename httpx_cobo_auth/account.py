@@ -71,11 +71,11 @@ class Account:
         """Know nothing any more, as in a forked child."""
         self.held: HeldToken | None = None
         self.refused: HeldToken | None = None
-        self.refused_cause = ""
-        self.begun = False
-        self.epoch = 0
+        self.refused_cause: str = ""
+        self.begun: bool = False
+        self.epoch: int = 0
         self.unsaved: Unsaved | None = None
-        self.spacing = Spacing()
+        self.spacing: Spacing = Spacing()
         self._spacing_reset = Spacing()
         self._seen = 0
         self._early_from = float("-inf")

@@ -69,8 +69,8 @@ class App:
             message = f"unexpected keyword argument: {unknown}"
             raise TypeError(message)
         _check(options)
-        self.client_id = _name("client_id", client_id)
-        self.environment = environment_named(environment)
+        self.client_id: str = _name("client_id", client_id)
+        self.environment: Environment = environment_named(environment)
         store = options.get("store")
         self._store = MemoryStore() if store is None else store
         self._verify_responses = options.get("verify_responses", False)

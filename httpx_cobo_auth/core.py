@@ -107,7 +107,7 @@ class PlainAuth(FlowAuth[_Request, _Response]):
             )
         finally:
             del api_secret  # A traceback with locals must not show it.
-        self.environment = app.environment
+        self.environment: Environment = app.environment
         self._session = app.session("-")
 
     def flow_for(self, request: _Request) -> Flow[None]:

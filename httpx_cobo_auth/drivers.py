@@ -75,7 +75,7 @@ class SyncDriver:
     def __init__(self, client: httpx.Client | None = None) -> None:
         """Send by that client."""
         self._client = client
-        self.has_client = client is not None
+        self.has_client: bool = client is not None
 
     def home(self) -> None:
         """Give no event loop: a flow that no thread resumes is closed as garbage."""
@@ -178,7 +178,7 @@ class AsyncDriver:
     def __init__(self, client: httpx.AsyncClient | None = None) -> None:
         """Send by that client."""
         self._client = client
-        self.has_client = client is not None
+        self.has_client: bool = client is not None
 
     def home(self) -> Home | None:
         """Give the asyncio event loop that runs, if it is one that runs."""

@@ -56,7 +56,7 @@ class Ticket:
     def __init__(self, gate: Gate, number: int) -> None:
         """Stand for that number at that gate."""
         self._gate: Gate | None = gate
-        self.number = number
+        self.number: int = number
 
     def release(self, error: CoboAuthError | None = None) -> None:
         """Give it back; idempotent, from any thread, needs no event loop.
@@ -106,7 +106,7 @@ class Gate:
         self._homes: dict[int, Home] = {}
         self._waiters: list[Waiter] = []
         self._releases: deque[tuple[int, CoboAuthError | None]] = deque()
-        self.ended = 0
+        self.ended: int = 0
         self.error: CoboAuthError | None = None
 
     @property

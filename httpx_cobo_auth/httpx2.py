@@ -19,9 +19,9 @@ from typing import Any
 
 try:
     import httpx2
-except ModuleNotFoundError as error:
+except ModuleNotFoundError as _missing:
     message = "httpx_cobo_auth.httpx2 needs httpx2: pip install 'httpx-cobo-auth[httpx2]'"
-    raise ModuleNotFoundError(message, name="httpx2") from error
+    raise ModuleNotFoundError(message, name="httpx2") from _missing
 
 from httpx_cobo_auth.clients import ClientAuth, client_options
 from httpx_cobo_auth.core import OAuth, PlainAuth

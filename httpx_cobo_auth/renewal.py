@@ -43,7 +43,7 @@ class Renewal:
 
     def __init__(self, account: Account, need: Need, *, verified: bool, shared: bool) -> None:
         """Prepare; nothing is tried yet."""
-        self.news = Newsroom(account)
+        self.news: Newsroom = Newsroom(account)
         self._account = account
         self._settings = account.settings
         self._need = need

@@ -45,8 +45,8 @@ class _Shared:
     def __init__(self, store: object, key: StoreKey, settings: Settings) -> None:
         # Held, so that no other store gets this one's id while flows are under way.
         self.store = store
-        self.account = Account(key, settings)
-        self.gate = Gate(settings.timeouts.seat)
+        self.account: Account = Account(key, settings)
+        self.gate: Gate = Gate(settings.timeouts.seat)
         self._locker: Callable[[], Custody | None] = _nobody
         forget_on_fork(self, _Shared._forget)
 
@@ -117,14 +117,14 @@ class Session:
         self.store = store
         self.settings = settings
         self.verify_responses = verify_responses
-        self.how = _how(store)
-        self.awaits = self.how is How.AWAIT
+        self.how: How = _how(store)
+        self.awaits: bool = self.how is How.AWAIT
         self._on_event = on_event
-        self.shared = _registry.share(store, key, settings)
-        self.account = self.shared.account
-        self.gate = self.shared.gate
+        self.shared: _Shared = _registry.share(store, key, settings)
+        self.account: Account = self.shared.account
+        self.gate: Gate = self.shared.gate
         verified = wire.environment.response_key is not None
-        self.flow = CoboFlow(self.account, verified=verified, shared=store.shared)
+        self.flow: CoboFlow = CoboFlow(self.account, verified=verified, shared=store.shared)
 
     def custody(self) -> Custody | AsyncCustody:
         """Give the store into the hands of one flow."""

@@ -66,7 +66,7 @@ class CoboSimulator(Settings, httpx.BaseTransport, httpx.AsyncBaseTransport):
         """Open for business, with one organization."""
         self._core = Core(self)
         self._core.waas.add_org(self.org_id)
-        self.environment = self._environment("https://cobo.test/v2")
+        self.environment: Environment = self._environment("https://cobo.test/v2")
 
     def __repr__(self) -> str:
         """Name the address; no secret."""
