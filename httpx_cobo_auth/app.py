@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from httpx_cobo_auth.clock import SystemClock
 from httpx_cobo_auth.environment import environment_named
@@ -26,9 +26,17 @@ if TYPE_CHECKING:
     from httpx_cobo_auth.signing import Signer
     from httpx_cobo_auth.stores.base import AsyncTokenStore
 
-__all__ = ["App", "Options", "app_from_env"]
+__all__ = ["App", "AppArguments", "Options", "app_from_env"]
 
 _SYSTEM_CLOCK = SystemClock()
+
+
+class AppArguments(TypedDict):
+    """What ``CoboOAuth`` and ``PortalApp`` have to be given of the app."""
+
+    client_id: str
+    app_secret: str
+    environment: Environment | str
 
 
 class Options(TypedDict, total=False):
@@ -129,7 +137,7 @@ _OPTIONS: dict[str, tuple[Callable[[object], bool], str]] = {
 }
 
 
-def app_from_env(environment: Environment | str | None) -> dict[str, Any]:
+def app_from_env(environment: Environment | str | None) -> AppArguments:
     """Read client ID, app secret and environment under the names that Cobo's own tools use.
 
     Args:
@@ -139,16 +147,18 @@ def app_from_env(environment: Environment | str | None) -> dict[str, Any]:
         ConfigurationError: one of them is not set.
 
     """
-    names = {"client_id": "COBO_APP_CLIENT_ID", "app_secret": "COBO_APP_SECRET"}
+    names = ["COBO_APP_CLIENT_ID", "COBO_APP_SECRET"]
     if environment is None:
-        names["environment"] = "COBO_ENV"
-    missing = [name for name in names.values() if not os.environ.get(name)]
+        names.append("COBO_ENV")
+    missing = [name for name in names if not os.environ.get(name)]
     if missing:
         message = f"set {' and '.join(missing)} in the environment"
         raise ConfigurationError(message)
-    return {"environment": environment} | {
-        argument: os.environ[name] for argument, name in names.items()
-    }
+    return AppArguments(
+        client_id=os.environ["COBO_APP_CLIENT_ID"],
+        app_secret=os.environ["COBO_APP_SECRET"],
+        environment=os.environ["COBO_ENV"] if environment is None else environment,
+    )
 
 
 def _name(what: str, value: object) -> str:
