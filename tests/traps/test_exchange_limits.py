@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
     from tests.traps.conftest import MakesAsyncClient, MakesAuth, MakesClient, Relay
 
-REQUEST_S = 0.2
-EXCHANGE_S = 0.6
+REQUEST_S = 0.5  # with other tests beside it, an answer from the next thread can take a quarter
+EXCHANGE_S = 1.2
 LIMITS = Timeouts(request=REQUEST_S, exchange=EXCHANGE_S, early_exchange=EXCHANGE_S)
 _FRESH: dict[str, Any] = {
     "limits": httpx.Limits(max_keepalive_connections=0),
