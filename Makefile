@@ -32,9 +32,15 @@ lint: $(VENV)/.stamp-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
+# The last asks how much of what the package exports has a type that is declared; it fails below
+# 100 %. It sees what the python on the path has installed.
 types: $(VENV)/.stamp-dev
 	$(BIN)/mypy
 	$(BIN)/pyright
+	$(BIN)/ty check
+	@PATH="$(CURDIR)/$(BIN):$$PATH" pyright --verifytypes httpx_cobo_auth --ignoreexternal \
+	  > $(VENV)/verifytypes.txt || { cat $(VENV)/verifytypes.txt; exit 1; }
+	@grep completeness $(VENV)/verifytypes.txt
 
 # Most tests wait more than they compute, so two sets run side by side. The exploration only
 # computes, and is none of coverage's business: it would take twice as long. Nor is the second
