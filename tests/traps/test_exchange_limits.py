@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
     from tests.traps.conftest import MakesAsyncClient, MakesAuth, MakesClient, Relay
 
-REQUEST_S = 0.5  # with other tests beside it, an answer from the next thread can take a quarter
+REQUEST_S = 0.5  # other tests run beside these, and a good answer must be in time all the same
 EXCHANGE_S = 1.2
 LIMITS = Timeouts(request=REQUEST_S, exchange=EXCHANGE_S, early_exchange=EXCHANGE_S)
 _FRESH: dict[str, Any] = {
