@@ -516,11 +516,14 @@ class TestAbandoned:
             exchange = await anext(flow)
             assert exchange.url.path == "/v2/oauth/token"
 
+        async def close() -> None:
+            await flow.aclose()
+
         async with anyio.create_task_group() as group:
             group.start_soon(begin)
         assert auth._session.gate._seat
         async with anyio.create_task_group() as group:
-            group.start_soon(flow.aclose)
+            group.start_soon(close)
         async with auth.async_client(transport=running) as client:
             await aall_well(client, auth, running)
 
