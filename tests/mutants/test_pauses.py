@@ -1,0 +1,146 @@
+"""How long failures keep further attempts away: exact seconds, for each kind of failure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from httpx_cobo_auth.effects import Exchange, Sleep
+from httpx_cobo_auth.errors import TokenEndpointError
+from httpx_cobo_auth.exchange import exchange
+from tests.flow.stepping import Desk, fault, play, reply
+
+ERROR = TokenEndpointError("the line is dead")
+
+
+def allowed_after(desk: Desk) -> float:
+    """Seconds until an early attempt may be made, to the millisecond."""
+    begun = desk.clock.monotonic()
+    while not desk.account.early_allowed():
+        desk.clock.advance(0.125)
+    return desk.clock.monotonic() - begun
+
+
+def hold_after(desk: Desk) -> float:
+    """Seconds until a failure is remembered no more."""
+    begun = desk.clock.monotonic()
+    while desk.account.held_failure() is not None:
+        desk.clock.advance(0.125)
+    return desk.clock.monotonic() - begun
+
+
+def test_early_attempts_are_spaced_by_half_a_minute() -> None:
+    """A token that lives for hours is good for a while yet."""
+    desk = Desk()
+    desk.having("a")
+    desk.account.early_failed()
+    assert allowed_after(desk) == 30.0
+
+
+def test_early_attempts_are_spaced_by_a_quarter_of_a_short_window() -> None:
+    """A token that lives for a minute has a window of seconds: four attempts fit into it."""
+    desk = Desk()
+    desk.account.adopt(desk.record("a", lifetime=60.0))
+    window = desk.held.token.renewal_window
+    assert 11.0 < window < 15.0
+    desk.account.early_failed()
+    assert window / 4 <= allowed_after(desk) < window / 4 + 0.125
+
+
+def test_without_a_token_nothing_is_spaced_but_what_the_server_asks_for() -> None:
+    """There is nothing to go on with meanwhile."""
+    desk = Desk()
+    desk.account.early_failed()
+    assert allowed_after(desk) == 0.0
+    desk.account.early_failed(at_least=7.0)
+    assert allowed_after(desk) == 7.0
+
+
+def test_attempts_for_a_token_in_doubt_come_sooner_at_first() -> None:
+    """After 1 s, 2 s, 4 s and so on, up to the usual half minute; success begins anew."""
+    desk = Desk()
+    desk.having("a")
+    pauses: list[float] = []
+    for _ in range(7):
+        desk.account.early_failed(in_doubt=True)
+        pauses.append(allowed_after(desk))
+    assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    desk.account.recovered()
+    desk.account.early_failed(in_doubt=True)
+    assert allowed_after(desk) == 1.0
+
+
+def test_what_the_server_asks_for_is_longer_than_any_pause() -> None:
+    """``Retry-After`` counts where it is longer."""
+    desk = Desk()
+    desk.having("a")
+    desk.account.early_failed(in_doubt=True, at_least=120.0)
+    assert allowed_after(desk) == 120.0
+
+
+def test_a_failure_is_remembered_from_the_second_on_and_ever_longer() -> None:
+    """Not at all, then 1 s, 2 s and so on, up to half a minute; success begins anew."""
+    desk = Desk()
+    holds: list[float] = []
+    for _ in range(8):
+        desk.account.failed(ERROR, at_least=0.0)
+        holds.append(hold_after(desk))
+    assert holds == [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    desk.account.recovered()
+    desk.account.failed(ERROR, at_least=0.0)
+    assert hold_after(desk) == 0.0
+
+
+def test_a_failure_is_remembered_as_long_as_asked_for() -> None:
+    """The first as well, and beyond the half minute."""
+    desk = Desk()
+    desk.account.failed(ERROR, at_least=90.0)
+    assert desk.account.held_failure() is ERROR
+    assert hold_after(desk) == 90.0
+
+
+def test_a_new_exchange_lets_early_attempts_be_made_at_once() -> None:
+    """Its end is in doubt until it is known: whoever comes next must not be kept away."""
+    desk = Desk()
+    desk.having("a")
+    desk.account.early_failed()
+    desk.account.begin()
+    assert desk.account.early_allowed()
+
+
+def test_a_look_into_the_store_is_taken_every_five_seconds() -> None:
+    """A permission that is missing makes nobody look more often."""
+    desk = Desk()
+    assert desk.account.may_look()
+    desk.clock.advance(4.875)
+    assert not desk.account.may_look()
+    desk.clock.advance(0.125)
+    assert desk.account.may_look()
+    assert not desk.account.may_look()
+
+
+def test_saving_is_tried_again_every_five_seconds() -> None:
+    """A record that could not be saved waits for its turn."""
+    desk = Desk()
+    assert not desk.account.unsaved_due()
+    desk.account.keep_unsaved(desk.record("a"), (0, None))
+    desk.clock.advance(4.875)
+    assert not desk.account.unsaved_due()
+    desk.clock.advance(0.125)
+    assert desk.account.unsaved_due()
+
+
+@pytest.mark.parametrize(("jitter", "first"), [(0.0, 0.25), (0.5, 0.375), (1.0, 0.5)])
+def test_the_backoff_is_spread_over_its_upper_half(jitter: float, first: float) -> None:
+    """From a half of it to all of it, so that a crowd does not come back at once; then doubled."""
+    desk = Desk()
+    desk.account.settings = replace(desk.account.settings, jitter=lambda: jitter)
+    play(
+        exchange(desk.account, None, verified=True, early=False),
+        (Exchange(None, 10.0), fault(unsent=True)),
+        Sleep(first),
+        (Exchange(None, 10.0), fault(unsent=True)),
+        Sleep(2 * first),
+        (Exchange(None, 10.0), reply("b", desk.now)),
+    )
