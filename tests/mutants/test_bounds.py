@@ -9,6 +9,7 @@ from httpx_cobo_auth.judge import Verdict, judge_answer
 from httpx_cobo_auth.records import Record
 from httpx_cobo_auth.signing import NonceSource
 from httpx_cobo_auth.spacing import Spacing
+from httpx_cobo_auth.tokens import HeldToken, TokenState
 from tests.flow.stepping import Desk
 
 NOW = 1_800_000_000.0
@@ -54,3 +55,31 @@ def test_the_longest_wait_is_a_wait() -> None:
     assert longest.vain_until == NOW + 600
     assert longest.wait(NOW) == 600
     assert longest.in_vain(NOW, "GET /y") is longest
+
+
+def test_a_renewal_forced_an_hour_ago_is_forgotten() -> None:
+    """At the very second: three newer ones are not four."""
+    assert Spacing(forced_at=(NOW - 3599.0, NOW - 3, NOW - 2, NOW - 1)).contention(NOW) == 29.0
+    hour_ago = Spacing(forced_at=(NOW - 3600.0, NOW - 3, NOW - 2, NOW - 1))
+    assert hour_ago.contention(NOW) == 0.0
+    assert hour_ago.forced(NOW).forced_at == (NOW - 3, NOW - 2, NOW - 1, NOW)
+
+
+@pytest.mark.parametrize("reached", ["wall", "monotonic"])
+def test_a_deadline_that_is_reached_has_passed(reached: str) -> None:
+    """On either clock, while the other has time left: STALE, then EXPIRED, not a moment later."""
+    desk = Desk()
+    clock = desk.clock
+    reads = {"wall": clock.time(), "monotonic": clock.monotonic()}
+
+    def state(*passed: str) -> TokenState:
+        deadlines = {
+            f"{kind}_{name}": at + (name != reached or kind not in passed)
+            for name, at in reads.items()
+            for kind in ("stale", "expired")
+        }
+        return HeldToken(desk.token("a"), 1, **deadlines).state(clock)
+
+    assert state() is TokenState.FRESH
+    assert state("stale") is TokenState.STALE
+    assert state("stale", "expired") is TokenState.EXPIRED
