@@ -112,8 +112,11 @@ def install(session: nox.Session, *wanted: str, group: str = "") -> None:
     [wheel] = DIST.glob("*.whl")
     options = [word for word in wanted if word.startswith("--")]
     extras = ",".join(word for word in wanted if word not in options)
-    groups = ["--group", f"{ROOT / 'pyproject.toml'}:{group}"] if group else []
+    groups = [f"--group={ROOT / 'pyproject.toml'}:{group}"] if group else []
     session.install(f"{wheel}[{extras}]" if extras else str(wheel), *options, *groups)
+    if group == "tests":  # see there
+        apart = Path(session.virtualenv.location) / "apart"
+        session.install("--no-deps", f"--target={apart}", f"{groups[0]}-apart")
 
 
 def lowest(session: nox.Session, *extras: str) -> Path:
