@@ -49,13 +49,11 @@ class Failed:
     Attributes:
         error: why.
         unspent: whether the refresh token certainly was not processed.
-        retry_after: seconds to wait at least; ``None`` where the server did not say.
 
     """
 
     error: CoboAuthError
     unspent: bool
-    retry_after: float | None = None
 
 
 def exchange(
@@ -105,7 +103,7 @@ def exchange(
         final = outcome in (Outcome.REFUSED, Outcome.CLOCK_OFF)
         late = clock.monotonic() + delay >= deadline
         if final or early or late or attempt >= _MAX_ATTEMPTS:
-            return Failed(result.error, unspent, result.retry_after)
+            return Failed(result.error, unspent)
         yield Sleep(delay)
 
 

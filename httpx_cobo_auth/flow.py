@@ -133,7 +133,7 @@ class CoboFlow:
             return False
         epoch = account.epoch
         try:
-            renewed, _ = yield from self._renew(Need(Urgency.FORCED, held, cause=call.cause))
+            renewed, _ = yield from self._renew(Need(Urgency.FORCED, held))
         except CoboAuthError:
             # Refused, and not replaced: the next flow tries that first, lest a write be refused.
             account.refuse(held, "")
