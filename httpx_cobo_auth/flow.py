@@ -208,7 +208,7 @@ class CoboFlow:
             # one no new token was to be had just now: a read need not wait for the next attempt.
             cause = account.refused_cause
             patient = write or bool(cause)
-            return Need(Urgency.DOUBT, held, patient=patient, cause=cause, replayable=False)
+            return Need(Urgency.DOUBT, held, patient=patient, cause=cause)
         if state is TokenState.STALE:
             return Need(Urgency.EARLY, held, patient=write)
         return None

@@ -36,8 +36,7 @@ class Need:
         urgency: why.
         instead_of: the token that will not do.
         patient: whether to wait for somebody else's renewal, as a write does.
-        cause: the request that was refused.
-        replayable: whether that request is about to be repeated.
+        cause: the request that was refused, where it is not about to be repeated.
         sent_after: seconds since the epoch; a token asked for earlier will not do.
 
     """
@@ -46,7 +45,6 @@ class Need:
     instead_of: HeldToken | None
     patient: bool = True
     cause: str = ""
-    replayable: bool = True
     sent_after: float = float("-inf")
 
     @property

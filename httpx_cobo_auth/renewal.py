@@ -230,7 +230,7 @@ class Renewal:
         now = self._settings.clock.time()
         if self._forced:
             spacing = spacing.forced(now)
-            if not self._need.replayable:
+            if self._need.cause:
                 spacing = spacing.in_vain(now, self._need.cause)
             account.spacing = spacing
             if spacing.contention(now) > 0.0:
