@@ -198,7 +198,7 @@ class Renewal:
             message = "the store's lock would not outlive the exchange"
             raise RenewalTimeoutError(message)
         # Of now: should another take over from us meanwhile, its record is no older than ours.
-        generation = max(account.next_generation, record.generation + 1)
+        generation = account.next_generation
         account.begin()
         result = yield from exchange(account, spend, verified=self._verified, early=early)
         if isinstance(result, Record):
