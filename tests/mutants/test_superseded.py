@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+import pytest
+
 from httpx_cobo_auth.effects import Answer, Enter, Load, Send
-from tests.flow.stepping import ENTERED, Desk, perform, read
+from tests.flow.stepping import ENTERED, Desk, Sending, perform, read
 
 if TYPE_CHECKING:
     from httpx_cobo_auth.effects import Effect
@@ -33,3 +35,16 @@ def test_the_fifth_refusal_is_handed_over_though_others_go_on_renewing() -> None
 
     perform(desk.flow.request(read()), {Enter: ENTERED, Load: newer, Send: refused})
     assert sent == ["access-0", "access-1", "access-2", "access-3", "access-4"]
+
+
+def test_a_missing_permission_is_handed_over_the_second_time() -> None:
+    """Though yet another token came meanwhile: one that has no permission either, it seems."""
+    desk = Desk()
+    desk.having("a")
+    flow = desk.flow.request(read())
+    assert Sending("a").fits(next(flow))
+    desk.having("b", 2)
+    assert Sending("b").fits(flow.send(Answer(403, 2025)))
+    desk.having("c", 3)
+    with pytest.raises(StopIteration):
+        flow.send(Answer(403, 2025))
