@@ -1,0 +1,162 @@
+"""Waiting for somebody else's renewal: what its end means for a token that is in doubt."""
+
+from __future__ import annotations
+
+import pytest
+
+from httpx_cobo_auth.effects import (
+    Answer,
+    BeginWrite,
+    EndWrite,
+    Enter,
+    Entry,
+    Leave,
+    Load,
+    LockStore,
+    Send,
+)
+from httpx_cobo_auth.errors import RenewalTimeoutError, TokenEndpointError
+from httpx_cobo_auth.records import Note, Record
+from httpx_cobo_auth.spacing import Spacing
+from tests.flow.stepping import ENTERED, FINE, Desk, Sending, play, read, write
+
+ERROR = TokenEndpointError("the line is dead")
+ENDED = Entry(ended=True)
+FAILED = Entry(ended=True, error=ERROR)
+TIMED_OUT = Entry()
+
+
+def in_doubt(desk: Desk) -> None:
+    """Have somebody find a token, and begin an exchange whose end nobody knows."""
+    desk.having("b")
+    desk.account.begin()
+
+
+@pytest.mark.parametrize("end", [FAILED, TIMED_OUT], ids=["no answer", "no end"])
+def test_a_token_in_doubt_will_do_where_no_better_is_to_be_had(end: Entry) -> None:
+    """The endpoint does not answer: a token that may still work is better than an error."""
+    desk = Desk()
+    flow = desk.flow.token()
+    assert next(flow) == Enter(93.0)
+    in_doubt(desk)
+    with pytest.raises(StopIteration) as stop:
+        flow.send(end)
+    assert stop.value.value is desk.held
+
+
+def test_a_token_in_doubt_will_not_do_where_the_renewal_just_ended() -> None:
+    """Whoever comes next can renew: the seat is tried again, at once."""
+    desk = Desk()
+    flow = desk.flow.token()
+    assert next(flow) == Enter(93.0)
+    in_doubt(desk)
+    assert flow.send(ENDED) == Enter(93.0)
+
+
+def stale_write() -> tuple[Desk, list[object]]:
+    """Begin a write with a STALE token: it waits for whoever is renewing."""
+    desk = Desk()
+    desk.having("a")
+    desk.grow_stale()
+    return desk, [BeginWrite(), EndWrite()]
+
+
+def test_a_stale_write_tries_anew_where_a_renewal_ended_with_nothing() -> None:
+    """An attempt that gave up for its own reasons says nothing about ours."""
+    desk, begun = stale_write()
+    play(
+        desk.flow.request(write()),
+        *begun,
+        (Enter(93.0), ENDED),
+        (Enter(93.0), FAILED),
+        BeginWrite(),
+        (Sending("a"), FINE),
+    )
+
+
+@pytest.mark.parametrize("end", [FAILED, TIMED_OUT], ids=["no answer", "no end"])
+def test_a_stale_write_goes_on_where_a_renewal_failed_or_does_not_end(end: Entry) -> None:
+    """The token still works, and nobody's failure is raised by those who can do without."""
+    desk, begun = stale_write()
+    play(
+        desk.flow.request(write()),
+        *begun,
+        (Enter(93.0), end),
+        BeginWrite(),
+        (Sending("a"), FINE),
+    )
+
+
+@pytest.mark.parametrize(
+    ("shared", "note"), [(True, None), (False, Note("somebody else", 1.0)), (False, None)]
+)
+def test_while_renewals_are_held_off_only_another_process_is_waited_for(
+    note: Note | None, *, shared: bool
+) -> None:
+    """Without one at work on a shared store, the refusal is handed back, and no lock is taken."""
+    desk = Desk(shared=shared)
+    stored = desk.having("a").noting(note)
+    desk.account.spacing = Spacing(1, desk.now + 30.0, "GET /x")
+    play(
+        desk.flow.request(read()),
+        (Send, Answer(401, 2021)),
+        (Enter(93.0), ENTERED),
+        (Load(), stored),
+        Leave(),
+    )
+
+
+def test_while_renewals_are_held_off_another_process_at_work_is_waited_for() -> None:
+    """To wait for its renewal forces none."""
+    desk = Desk(shared=True)
+    stored = desk.having("a").noting(Note("somebody else", 1.0))
+    desk.account.spacing = Spacing(1, desk.now + 30.0, "GET /x")
+    play(
+        desk.flow.request(read()),
+        (Send, Answer(401, 2021)),
+        (Enter(93.0), ENTERED),
+        (Load(), stored),
+        (LockStore(45.0), False),
+        Leave(),
+    )
+
+
+def test_the_memory_of_forced_renewals_is_shared_by_the_store() -> None:
+    """Also where none was in vain: another process's count is taken over."""
+    desk = Desk()
+    spacing = Spacing(forced_at=(desk.now - 1.0,))
+    desk.account.saw(Record(1, desk.token("a"), spacing=spacing))
+    assert desk.account.spacing == spacing
+
+
+def test_whoever_enters_does_not_take_a_token_in_doubt_for_a_new_one() -> None:
+    """It came while the seat was waited for, and so did an exchange: that has to be cleared up."""
+    desk = Desk()
+    flow = desk.flow.token()
+    assert next(flow) == Enter(93.0)
+    in_doubt(desk)
+    assert flow.send(ENTERED) == LockStore(45.0)
+
+
+def test_a_token_asked_for_at_the_same_moment_will_do() -> None:
+    """A clock may be coarse: ``renew`` in many threads at once is still one exchange."""
+    desk = Desk()
+    desk.having("a")
+    flow = desk.flow.renew()
+    assert next(flow) == Enter(93.0)
+    desk.having("b", 2)
+    with pytest.raises(StopIteration) as stop:
+        flow.send(ENDED)
+    assert stop.value.value is desk.held
+
+
+def test_a_failure_is_handed_to_all_who_wait() -> None:
+    """Who cannot do without a token raises what the one attempt failed of."""
+    desk = Desk()
+    flow = desk.flow.token()
+    assert next(flow) == Enter(93.0)
+    assert flow.send(ENTERED) == Load()
+    assert flow.send(None) == LockStore(45.0)
+    left = flow.send(False)  # noqa: FBT003 - the effect's result
+    assert isinstance(left, Leave)
+    assert isinstance(left.error, RenewalTimeoutError)
