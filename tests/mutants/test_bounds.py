@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import pytest
+from nacl.signing import SigningKey
 
 from httpx_cobo_auth.effects import Answer
 from httpx_cobo_auth.judge import Verdict, judge_answer
 from httpx_cobo_auth.records import Record
-from httpx_cobo_auth.signing import NonceSource
+from httpx_cobo_auth.signing import NonceSource, verified_time
 from httpx_cobo_auth.spacing import Spacing
 from httpx_cobo_auth.tokens import HeldToken, TokenState
 from tests.flow.stepping import Desk
@@ -83,3 +86,31 @@ def test_a_deadline_that_is_reached_has_passed(reached: str) -> None:
     assert state() is TokenState.FRESH
     assert state("stale") is TokenState.STALE
     assert state("stale", "expired") is TokenState.EXPIRED
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "seconds"),
+    [("99999999999", 99_999_999_999.0), ("100000000000", 100_000_000.0), ("7", 7.0)],
+)
+def test_a_timestamp_of_twelve_digits_is_in_milliseconds(timestamp: str, seconds: float) -> None:
+    """From 1973 on, that is; as seconds, it would be three thousand years from now."""
+    key = SigningKey(b"k" * 32)
+    digest = sha256(sha256(f"body|{timestamp}".encode()).digest()).digest()
+    signature = key.sign(digest).signature.hex()
+    found = verified_time(key.verify_key.encode().hex(), b"body", timestamp, signature)
+    assert found == seconds
+
+
+def test_at_first_nothing_is_known() -> None:
+    """And nothing stands in the way of the first token; ``forget`` brings that state back."""
+    account = Desk().account
+    account.begin()
+    account.saw(Record(7))
+    account.forget()
+    assert account.calm
+    assert account.held is None
+    assert account.epoch == 0
+    assert account.next_generation == 1
+    assert account.early_allowed()
+    assert account.may_look()
+    assert account.held_failure() is None
