@@ -35,6 +35,13 @@ def test_a_correction_forgets_the_nonces_before_it() -> None:
     assert source.next() == 2
 
 
+def test_the_first_nonce_is_the_time_itself() -> None:
+    """However early that is."""
+    desk = Desk()
+    desk.clock.step(0.0015 - desk.now)
+    assert NonceSource(desk.clock).next() == 1
+
+
 def test_a_spacing_that_was_reset_does_not_come_back_from_the_store() -> None:
     """The stored record still has it until the next save; reading that brings no wait back."""
     desk = Desk()

@@ -115,6 +115,14 @@ def test_the_shortest_and_the_longest_life_are_lives(seconds: int) -> None:
         assert token.scope == ""
 
 
+@pytest.mark.parametrize("status", [199, 300])
+def test_next_to_a_success_is_none(status: int) -> None:
+    """A reply that holds a token is none, unless its status says so, too."""
+    found = failure(status, b'{"access_token": "new", "expires_in": 60}')
+    assert found.outcome is Outcome.UNKNOWN
+    assert type(found.error) is TokenEndpointError
+
+
 def test_an_outage_that_says_how_long_is_waited_for() -> None:
     """``Retry-After`` of a 503 counts, too, once ``org_implicit`` is tried again."""
     assert failure(503, b"", retry_after=7.0).retry_after == 7.0
