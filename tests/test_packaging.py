@@ -72,6 +72,31 @@ print(httpx_cobo_auth.__file__)
     assert Path(where).is_relative_to(python.parent.parent)
 
 
+@pytest.mark.parametrize(
+    ("extra", "module", "wanting"),
+    [
+        ("keyring", "keyring", "KeyringStore()"),
+        ("redis", "redis", "RedisStore('redis://localhost')"),
+        ("httpx2", "httpx2", "importlib.import_module('httpx_cobo_auth.httpx2')"),
+    ],
+)
+def test_what_needs_an_extra_says_which(
+    python: Path, extra: str, module: str, wanting: str
+) -> None:
+    """A typed error, with the command that mends it."""
+    program = f"""
+import importlib, sys
+sys.modules[{module!r}] = None  # its import fails now
+from httpx_cobo_auth import ConfigurationError, KeyringStore, RedisStore
+try:
+    {wanting}
+except (ConfigurationError, ModuleNotFoundError) as error:
+    print(error)
+"""
+    told = run(python, "-I", "-W", "error", "-c", program)
+    assert told.endswith(f"pip install 'httpx-cobo-auth[{extra}]'\n")
+
+
 @pytest.mark.parametrize("module", ["httpx_cobo_auth", "httpx_cobo_auth.testing"])
 def test_importing_the_package_imports_no_extra(python: Path, module: str) -> None:
     """Although they can be had: no keyring, redis, httpx2, trio or pytest is loaded unasked."""
