@@ -73,20 +73,18 @@ print(httpx_cobo_auth.__file__)
 
 
 @pytest.mark.parametrize(
-    ("extra", "module", "wanting"),
+    ("extra", "wanting"),
     [
-        ("keyring", "keyring", "KeyringStore()"),
-        ("redis", "redis", "RedisStore('redis://localhost')"),
-        ("httpx2", "httpx2", "importlib.import_module('httpx_cobo_auth.httpx2')"),
+        ("keyring", "KeyringStore()"),
+        ("redis", "RedisStore('redis://localhost')"),
+        ("httpx2", "importlib.import_module('httpx_cobo_auth.httpx2')"),
     ],
 )
-def test_what_needs_an_extra_says_which(
-    python: Path, extra: str, module: str, wanting: str
-) -> None:
+def test_what_needs_an_extra_says_which(python: Path, extra: str, wanting: str) -> None:
     """A typed error, with the command that mends it."""
     program = f"""
 import importlib, sys
-sys.modules[{module!r}] = None  # its import fails now
+sys.modules[{extra!r}] = None  # its import fails now
 from httpx_cobo_auth import ConfigurationError, KeyringStore, RedisStore
 try:
     {wanting}
