@@ -7,6 +7,7 @@
 #   make bench    what the library adds, against floors and the official SDK
 #   make fuzz     what is tried at random, TIMES=20 times as much of it, and other each time
 #   make soak     ten minutes in which everything goes wrong; MINUTES=1 SOAK="--seed 7"
+#   make mutants  whether the tests notice changes to the core; MUTANTS="httpx_cobo_auth.judge*"
 #
 # Another interpreter:  make PYTHON=python3.13 test
 
@@ -18,7 +19,7 @@ BOOTSTRAP := $(VENV)-bootstrap
 SETS := tests-core tests-stores tests-httpx2 tests-exploration tests-httpx2-stores
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types matrix docs bench soak clean tests $(SETS)
+.PHONY: help demo test lint types matrix docs bench soak mutants clean tests $(SETS)
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -92,8 +93,14 @@ MINUTES ?= 10
 soak: $(VENV)/.stamp-dev
 	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) $(SOAK)
 
+# Goes on where it was stopped. CI=true is for Hypothesis: a mutant leaves no examples behind.
+MUTANTS :=
+mutants: $(VENV)/.stamp-mutation
+	PATH="$(CURDIR)/$(BIN):$$PATH" CI=true $(BIN)/mutmut run --max-children 2 $(foreach name,$(MUTANTS),'$(name)')
+	@$(BIN)/mutmut results | grep -v ': caught by type check$$' || true
+
 clean:
-	rm -rf $(VENV) $(BOOTSTRAP) dist build .coverage .coverage.* .hypothesis
+	rm -rf $(VENV) $(BOOTSTRAP) dist build mutants .coverage .coverage.* .hypothesis
 	rm -rf .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -127,3 +134,7 @@ $(VENV)/.stamp-dev: pyproject.toml | $(VENV)/.stamp-venv
 	$(PIP) install --editable '.[all]' --group dev
 	$(PIP) install --upgrade --no-deps --target $(VENV)/apart --group tests-apart
 	@touch $@ $(VENV)/.stamp-run $(VENV)/.stamp-docs
+
+$(VENV)/.stamp-mutation: pyproject.toml $(VENV)/.stamp-dev
+	$(PIP) install --group mutation
+	@touch $@
