@@ -8,6 +8,7 @@ import pytest
 from nacl.signing import SigningKey
 
 from httpx_cobo_auth.effects import Answer
+from httpx_cobo_auth.errors import TokenEndpointError
 from httpx_cobo_auth.judge import Verdict, judge_answer
 from httpx_cobo_auth.records import Record
 from httpx_cobo_auth.signing import NonceSource, verified_time
@@ -108,16 +109,27 @@ def test_a_timestamp_of_twelve_digits_is_in_milliseconds(timestamp: str, seconds
     assert found == seconds
 
 
-def test_at_first_nothing_is_known() -> None:
-    """And nothing stands in the way of the first token; ``forget`` brings that state back."""
-    account = Desk().account
-    account.begin()
-    account.saw(Record(7))
-    account.forget()
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_at_first_nothing_is_known(*, forgotten: bool) -> None:
+    """Nor that anything stands in the way of the first token; ``forget`` brings that back."""
+    desk = Desk()
+    account = desk.account
+    if forgotten:
+        desk.having("a", 7)
+        account.begin()
+        account.refuse(desk.held, "GET /x")
+        account.early_failed()
+        account.may_look()
+        account.failed(TokenEndpointError("the line is dead"), at_least=60.0)
+        account.keep_unsaved(desk.record("b"), (7, None))
+        account.vain("GET /x")
+        account.forget()
     assert account.calm
     assert account.held is None
+    assert account.refused_cause == ""
     assert account.epoch == 0
     assert account.next_generation == 1
+    assert account.spacing == Spacing()
     assert account.early_allowed()
     assert account.may_look()
     assert account.held_failure() is None
