@@ -144,3 +144,17 @@ def test_the_backoff_is_spread_over_its_upper_half(jitter: float, first: float) 
         Sleep(2 * first),
         (Exchange(None, 10.0), reply("b", desk.now)),
     )
+
+
+def test_with_another_token_nothing_of_the_old_one_is_in_the_way() -> None:
+    """Neither that it was refused, nor that attempts to renew it failed a moment ago."""
+    desk = Desk()
+    desk.having("a")
+    desk.account.refuse(desk.held, "GET /x")
+    desk.account.early_failed()
+    desk.account.failed(ERROR, at_least=60.0)
+    assert not desk.account.calm
+    desk.having("b", 2)
+    assert desk.account.calm
+    assert desk.account.early_allowed()
+    assert desk.account.held_failure() is None
