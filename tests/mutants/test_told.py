@@ -8,6 +8,7 @@ from httpx_cobo_auth.effects import (
     Drain,
     Emit,
     Enter,
+    Entry,
     Exchange,
     Leave,
     Load,
@@ -16,8 +17,20 @@ from httpx_cobo_auth.effects import (
     Save,
 )
 from httpx_cobo_auth.errors import RenewalTimeoutError, StoreUnavailableError
-from httpx_cobo_auth.events import RenewalFailed, SaveFailed
-from tests.flow.stepping import ENTERED, FINE, KEY, OWNER, Desk, Sending, fault, noted, play, read
+from httpx_cobo_auth.events import RenewalFailed, SaveFailed, TokenAcquired, TokenTakenOver
+from tests.flow.stepping import (
+    ENTERED,
+    FINE,
+    KEY,
+    OWNER,
+    Desk,
+    Sending,
+    fault,
+    noted,
+    play,
+    read,
+    reply,
+)
 
 NO = False
 DOWN = StoreUnavailableError("the store is down")
@@ -81,3 +94,29 @@ def test_a_note_that_cannot_be_taken_back_is_told_with_its_error() -> None:
             Emit(failed),
             RenewalFailed,
         )
+
+
+def test_a_record_in_memory_is_forgotten_once_a_newer_one_is_saved() -> None:
+    """Its note could not be written, yet the next token was saved: nothing is left to be saved."""
+    desk = Desk()
+    stored = desk.having("a", 4)
+    desk.account.keep_unsaved(desk.record("b", 5), (4, None))
+    desk.expire()
+    play(
+        desk.flow.token(),
+        (Enter(0.0), Entry()),
+        (Enter(93.0), ENTERED),
+        (LockStore(45.0), True),
+        (Load(), stored),
+        (Drain(2.0), True),
+        (Save, DOWN),
+        (Outlives(32.0), True),
+        (Exchange(None, 10.0), reply("c", desk.now)),
+        Save(desk.record("c", 6), (4, None)),
+        Leave(),
+        TokenTakenOver,
+        SaveFailed,
+        TokenAcquired,
+    )
+    assert desk.account.unsaved is None
+    assert desk.account.calm
