@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from httpx_cobo_auth.effects import Exchange, ExchangeAnswer, ExchangeFault, Sleep
-from httpx_cobo_auth.errors import ConfigurationError, TokenEndpointError
+from httpx_cobo_auth.errors import ConfigurationError, TokenEndpointError, UnsignableRequestError
 from httpx_cobo_auth.exchange import exchange
 from httpx_cobo_auth.judge import ExchangeFailure, Outcome, error_code_of, judge_exchange
-from httpx_cobo_auth.signing import Ed25519Signer
+from httpx_cobo_auth.signing import Ed25519Signer, canonical_query
 from httpx_cobo_auth.tokens import Token
 from tests.flow.stepping import Desk, play, reply
 
@@ -186,4 +186,13 @@ def test_a_secret_that_is_none_is_refused_in_so_many_words() -> None:
     assert str(refused.value) == (
         "the secret must be an Ed25519 seed of 64 hex digits, as Cobo's Portal shows "
         "it; what was given is not (it is not repeated here)"
+    )
+
+
+def test_a_query_that_cannot_be_signed_is_refused_in_so_many_words() -> None:
+    """The error says what a query has to be, and why."""
+    with pytest.raises(UnsignableRequestError) as refused:
+        canonical_query(b"name=%ff")
+    assert str(refused.value) == (
+        "the query must be percent-encoded UTF-8, or it cannot be signed as it is sent"
     )
