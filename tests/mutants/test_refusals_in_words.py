@@ -196,3 +196,12 @@ def test_a_query_that_cannot_be_signed_is_refused_in_so_many_words() -> None:
     assert str(refused.value) == (
         "the query must be percent-encoded UTF-8, or it cannot be signed as it is sent"
     )
+
+
+def test_a_scope_is_kept() -> None:
+    """Cobo gives none so far; whatever it will give is handed on as it is."""
+    body = b'{"access_token": "new", "expires_in": 60, "scope": "read write"}'
+    answer = ExchangeAnswer(200, body, server_time=NOW)
+    token = judge_exchange(answer, verified=True, spend=None, sent_at=NOW, now=NOW)
+    assert isinstance(token, Token)
+    assert token.scope == "read write"
