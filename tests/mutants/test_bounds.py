@@ -129,7 +129,7 @@ def test_at_first_nothing_is_known(*, forgotten: bool) -> None:
     assert account.refused_cause == ""
     assert account.epoch == 0
     assert account.next_generation == 1
-    assert account.spacing == Spacing()
+    assert account.spacing == Spacing(0, 0.0, "", ())
     assert account.early_allowed()
     assert account.may_look()
     assert account.held_failure() is None

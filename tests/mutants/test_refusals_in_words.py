@@ -8,7 +8,12 @@ from dataclasses import replace
 import pytest
 
 from httpx_cobo_auth.effects import Exchange, ExchangeAnswer, ExchangeFault, Sleep
-from httpx_cobo_auth.errors import ConfigurationError, TokenEndpointError, UnsignableRequestError
+from httpx_cobo_auth.errors import (
+    ConfigurationError,
+    TokenEndpointError,
+    TokenRefusedError,
+    UnsignableRequestError,
+)
 from httpx_cobo_auth.exchange import exchange
 from httpx_cobo_auth.judge import ExchangeFailure, Outcome, error_code_of, judge_exchange
 from httpx_cobo_auth.signing import Ed25519Signer, canonical_query
@@ -205,3 +210,11 @@ def test_a_scope_is_kept() -> None:
     token = judge_exchange(answer, verified=True, spend=None, sent_at=NOW, now=NOW)
     assert isinstance(token, Token)
     assert token.scope == "read write"
+
+
+def test_what_cobo_said_is_kept_up_to_a_length() -> None:
+    """Five hundred characters of each text, and not one more."""
+    body = json.dumps({"error_description": "x" * 501}).encode()
+    error = failure(400, body).error
+    assert isinstance(error, TokenRefusedError)
+    assert error.error_description == "x" * 500
