@@ -112,11 +112,12 @@ def test_a_whole_number_is_a_time_too(place: str) -> None:
 
 @pytest.mark.parametrize("seconds", [1e11, -1e11, 10**11, -(10**11)])
 def test_the_outermost_times_are_taken(seconds: float) -> None:
-    """Ten to the eleventh seconds either way of the epoch is still a time, one more is none."""
+    """Ten to the eleventh seconds either way of the epoch is still a time; beyond is none."""
     found = decode(KEY, changed("record.spacing.vain_until", seconds))
     assert isinstance(found, Record)
     assert found.spacing.vain_until == seconds
-    beyond = decode(KEY, changed("record.spacing.vain_until", seconds * 1.001))
+    farther = seconds + (0.001 if seconds > 0 else -0.001)
+    beyond = decode(KEY, changed("record.spacing.vain_until", farther))
     assert beyond == "vain_until is not as it should be"
 
 
