@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from httpx_cobo_auth.effects import (
+    Answer,
     Drain,
     Enter,
     Entry,
     Exchange,
+    ExchangeAnswer,
     Leave,
     Load,
     LockStore,
     Outlives,
     Save,
 )
-from httpx_cobo_auth.events import RenewalFailed
+from httpx_cobo_auth.errors import TokenRefusedError
+from httpx_cobo_auth.events import RenewalFailed, TokenTakenOver
 from httpx_cobo_auth.flow import Call
 from httpx_cobo_auth.records import Note
-from tests.flow.stepping import ENTERED, FINE, OWNER, Desk, Sending, fault, noted, play, read
+from httpx_cobo_auth.spacing import Spacing
+from tests.flow.stepping import (
+    ENTERED,
+    FINE,
+    OWNER,
+    Desk,
+    Sending,
+    fault,
+    noted,
+    perform,
+    play,
+    read,
+)
 
 NO = False
 
@@ -65,6 +84,36 @@ def test_a_record_in_memory_is_forgotten_once_it_is_saved_with_a_note() -> None:
         (Sending("b"), FINE),
     )
     assert desk.account.unsaved is None
+
+
+def test_a_token_found_for_its_permissions_brings_its_spacing_along() -> None:
+    """What another process knows of forced renewals is taken over with its token."""
+    desk = Desk()
+    desk.having("a")
+    spacing = Spacing(forced_at=(desk.now,))
+    play(
+        desk.flow.request(read()),
+        (Sending("a"), Answer(403, 2025)),
+        (Enter(0.0), ENTERED),
+        (Load(), replace(desk.record("b", 2), spacing=spacing)),
+        Leave(),
+        TokenTakenOver,
+        (Sending("b"), FINE),
+    )
+    assert desk.account.spacing == spacing
+
+
+def test_a_refusal_is_remembered_for_ten_seconds() -> None:
+    """Not every request asks again; somebody may reinstall the app meanwhile."""
+    desk = Desk()
+    refusal = ExchangeAnswer(400, b"{}", server_time=desk.now)
+    rules = {Enter: ENTERED, LockStore: True, Drain: True, Outlives: True, Exchange: refusal}
+    with pytest.raises(TokenRefusedError):
+        perform(desk.flow.token(), rules)
+    desk.clock.advance(9.75)
+    assert isinstance(desk.account.held_failure(), TokenRefusedError)
+    desk.clock.advance(0.25)
+    assert desk.account.held_failure() is None
 
 
 def test_nobody_replays_a_write_who_was_not_asked_to() -> None:

@@ -87,16 +87,17 @@ def test_a_stale_write_goes_on_where_a_renewal_failed_or_does_not_end(end: Entry
     )
 
 
+@pytest.mark.parametrize("left", [30.0, 0.5])
 @pytest.mark.parametrize(
     ("shared", "note"), [(True, None), (False, Note("somebody else", 1.0)), (False, None)]
 )
 def test_while_renewals_are_held_off_only_another_process_is_waited_for(
-    note: Note | None, *, shared: bool
+    note: Note | None, left: float, *, shared: bool
 ) -> None:
     """Without one at work on a shared store, the refusal is handed back, and no lock is taken."""
     desk = Desk(shared=shared)
     stored = desk.having("a").noting(note)
-    desk.account.spacing = Spacing(1, desk.now + 30.0, "GET /x")
+    desk.account.spacing = Spacing(1, desk.now + left, "GET /x")
     play(
         desk.flow.request(read()),
         (Send, Answer(401, 2021)),
