@@ -103,6 +103,15 @@ def test_a_token_found_for_its_permissions_brings_its_spacing_along() -> None:
     assert desk.account.spacing == spacing
 
 
+def test_a_first_token_found_brings_its_spacing_along() -> None:
+    """The same where no token is held: the wait is not begun anew by every process."""
+    desk = Desk()
+    spacing = Spacing(1, desk.now + 30.0, "GET /x", (desk.now,))
+    found = replace(desk.record("a"), spacing=spacing)
+    play(desk.flow.token(), (Enter(93.0), ENTERED), (Load(), found), Leave(), TokenTakenOver)
+    assert desk.account.spacing == spacing
+
+
 def test_a_refusal_is_remembered_for_ten_seconds() -> None:
     """Not every request asks again; somebody may reinstall the app meanwhile."""
     desk = Desk()
