@@ -136,7 +136,8 @@ class CoboFlow:
             renewed, _ = yield from self._renew(Need(Urgency.FORCED, held))
         except CoboAuthError:
             # Refused, and not replaced: the next flow tries that first, lest a write be refused.
-            account.refuse(held, "")
+            if account.refused is not held:
+                account.refuse(held, "")
             raise
         if account.epoch == epoch and tries.superseded < _MAX_SUPERSEDED:
             # Taken over from another process, if at all: nothing was forced.
@@ -203,10 +204,11 @@ class CoboFlow:
             return Need(Urgency.DOUBT, held, patient=write)
         if tried is not None:
             return None
-        if account.refused is held and account.forced_wait() <= 0.0:
+        cause = account.refused_cause
+        if account.refused is held and not (cause and account.forced_wait() > 0.0):
             # A write that was refused is not repeated, so nothing shows that this helps. Without
-            # one no new token was to be had just now: a read need not wait for the next attempt.
-            cause = account.refused_cause
+            # one the token was exposed, or no new one was to be had just now: that forces
+            # nothing, and a read need not wait for the next attempt.
             patient = write or bool(cause)
             return Need(Urgency.DOUBT, held, patient=patient, cause=cause)
         if state is TokenState.STALE:

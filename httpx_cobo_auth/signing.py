@@ -57,7 +57,7 @@ class Signer(Protocol):
         """The Ed25519 public key (Cobo's app key or API key), 64 hex digits."""
         ...
 
-    def sign(self, digest: bytes) -> bytes:
+    def sign(self, digest: bytes, /) -> bytes:
         """Give the Ed25519 signature, 64 bytes, over these 32 bytes as they are."""
         ...
 

@@ -43,15 +43,15 @@ class KmsSigner:
         return digest
 
 
-class PlainSigner:
+    """Another, whose key is an attribute; its parameter has a name of its own."""
     """Another, whose key is an attribute."""
 
     def __init__(self) -> None:
         self.public_key = ""
 
-    def sign(self, digest: bytes) -> bytes:
+    def sign(self, message: bytes) -> bytes:
         """By itself."""
-        return digest
+        return message
 
 
 class HexSigner:
