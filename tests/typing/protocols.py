@@ -43,8 +43,8 @@ class KmsSigner:
         return digest
 
 
+class PlainSigner:
     """Another, whose key is an attribute; its parameter has a name of its own."""
-    """Another, whose key is an attribute."""
 
     def __init__(self) -> None:
         self.public_key = ""
