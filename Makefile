@@ -7,7 +7,7 @@
 #   make bench    what the library adds, against floors and the official SDK
 #   make fuzz     what is tried at random, TIMES=20 times as much of it, and other each time
 #   make soak     ten minutes in which everything goes wrong; MINUTES=1 SOAK="--seed 7"
-#   make mutants  whether the tests notice changes to the core; MUTANTS="httpx_cobo_auth.judge*"
+#   make mutants  whether the tests notice changes to the core; MUTANTS="httpx_cobo_auth._protocol.verdicts*"
 #
 # Another interpreter:  make PYTHON=python3.13 test
 

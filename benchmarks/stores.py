@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, cast
 import httpx
 
 from httpx_cobo_auth import CoboOAuth, Environment, FileStore, MemoryStore, PortalApp, Token
-from httpx_cobo_auth.records import Note, Record, StoreKey
+from httpx_cobo_auth._protocol.records import Note, Record, StoreKey
 from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 
 if TYPE_CHECKING:

@@ -4,6 +4,11 @@ Pass a ``CoboOAuth`` as ``auth=`` to any httpx client, sync or async, or have it
 with ``auth.client()`` or ``auth.async_client()``.
 """
 
+from httpx_cobo_auth._auth.httpx import CoboAuth, CoboOAuth
+from httpx_cobo_auth._auth.portal import PortalApp
+from httpx_cobo_auth._protocol.settings import Timeouts
+from httpx_cobo_auth._protocol.signing import Ed25519Signer, Signer
+from httpx_cobo_auth._protocol.tokens import Token
 from httpx_cobo_auth.environment import DEVELOPMENT, PRODUCTION, SANDBOX, Environment
 from httpx_cobo_auth.errors import (
     AsyncStoreError,
@@ -24,10 +29,6 @@ from httpx_cobo_auth.errors import (
     UnsignableRequestError,
     WrongOriginError,
 )
-from httpx_cobo_auth.oauth import CoboAuth, CoboOAuth
-from httpx_cobo_auth.portal import PortalApp
-from httpx_cobo_auth.settings import Timeouts
-from httpx_cobo_auth.signing import Ed25519Signer, Signer
 from httpx_cobo_auth.stores import (
     AsyncTokenStore,
     FileStore,
@@ -36,7 +37,6 @@ from httpx_cobo_auth.stores import (
     RedisStore,
     TokenStore,
 )
-from httpx_cobo_auth.tokens import Token
 
 __all__ = [
     "DEVELOPMENT",

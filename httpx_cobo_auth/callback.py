@@ -17,8 +17,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from httpx_cobo_auth._forking import forget_on_fork
 from httpx_cobo_auth.clock import SystemClock
-from httpx_cobo_auth.forking import forget_on_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

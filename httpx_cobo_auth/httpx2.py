@@ -23,9 +23,9 @@ except ModuleNotFoundError as _missing:
     message = "httpx_cobo_auth.httpx2 needs httpx2: pip install 'httpx-cobo-auth[httpx2]'"
     raise ModuleNotFoundError(message, name="httpx2") from _missing
 
-from httpx_cobo_auth.clients import ClientAuth, client_options
-from httpx_cobo_auth.core import OAuth, PlainAuth
-from httpx_cobo_auth.portal import Portal
+from httpx_cobo_auth._auth.base import OAuth, PlainAuth
+from httpx_cobo_auth._auth.clients import ClientAuth, client_options
+from httpx_cobo_auth._auth.portal import Portal
 
 __all__ = ["CoboAuth", "CoboOAuth", "PortalApp"]
 

@@ -18,7 +18,7 @@ import anyio
 import pytest
 
 from httpx_cobo_auth import Environment, Timeouts, TokenEndpointError, TokenReplyError
-from httpx_cobo_auth.bodies import aread_answer, atake_body, read_answer, take_body
+from httpx_cobo_auth._runtime.bodies import aread_answer, atake_body, read_answer, take_body
 from tests.family import CoboAuth, CoboOAuth, httpx
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import httpx
 import httpx2
 import pytest
 
-from httpx_cobo_auth.family import family_of
+from httpx_cobo_auth._runtime.family import family_of
 from tests import family
 from tests.passes import FAMILY
 

@@ -8,9 +8,9 @@ import httpx2
 import pytest
 
 from httpx_cobo_auth import AsyncTokenStore, StoreCorruptError, StoreUnavailableError
-from httpx_cobo_auth.custody import AsyncCustody
+from httpx_cobo_auth._protocol.records import Record, StoreKey, Version
+from httpx_cobo_auth._runtime.store_access import AsyncCustody
 from httpx_cobo_auth.httpx2 import CoboAuth, CoboOAuth, PortalApp
-from httpx_cobo_auth.records import Record, StoreKey, Version
 from httpx_cobo_auth.testing import CoboSimulator
 
 if TYPE_CHECKING:

@@ -26,8 +26,9 @@ from httpx_cobo_auth import (
     TokenRefusedError,
     TokenReplyError,
 )
-from httpx_cobo_auth.effects import Answer, ExchangeAnswer, ExchangeFault
-from httpx_cobo_auth.judge import (
+from httpx_cobo_auth._protocol.effects import Answer, ExchangeAnswer, ExchangeFault
+from httpx_cobo_auth._protocol.signing import NonceSource
+from httpx_cobo_auth._protocol.verdicts import (
     READ_STATUSES,
     ExchangeFailure,
     Outcome,
@@ -36,9 +37,8 @@ from httpx_cobo_auth.judge import (
     judge_answer,
     judge_exchange,
 )
-from httpx_cobo_auth.signing import NonceSource
+from httpx_cobo_auth._runtime.requests import Wire
 from httpx_cobo_auth.testing import ManualClock
-from httpx_cobo_auth.wire import Wire
 from tests.family import httpx
 from tests.fuzzing import fuzz
 

@@ -17,16 +17,16 @@ from httpx_cobo_auth import (
     UnsignableRequestError,
     WrongOriginError,
 )
+from httpx_cobo_auth._protocol.signing import Ed25519Signer, NonceSource
+from httpx_cobo_auth._runtime.requests import Wire
 from httpx_cobo_auth.clock import SystemClock
-from httpx_cobo_auth.signing import Ed25519Signer, NonceSource
-from httpx_cobo_auth.wire import Wire
 from tests.family import CoboAuth, CoboOAuth, httpx
 from tests.fuzzing import fuzz
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from httpx_cobo_auth.records import Record, StoreKey
+    from httpx_cobo_auth._protocol.records import Record, StoreKey
     from httpx_cobo_auth.testing import CoboSimulator
 
 SECRET = "06f78882576ec0e05b1e51a33548da7e8cf958c190ba96be77b1c671f98a2b5f"

@@ -46,7 +46,7 @@ from httpx_cobo_auth import httpx2 as over_httpx2
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from httpx_cobo_auth.records import Record, StoreKey, Version
+    from httpx_cobo_auth._protocol.records import Record, StoreKey, Version
     from httpx_cobo_auth.testing import CoboSimulator
 
 SECRET = "06f78882576ec0e05b1e51a33548da7e8cf958c190ba96be77b1c671f98a2b5f"

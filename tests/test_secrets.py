@@ -38,8 +38,8 @@ from tests.family import CoboAuth, CoboOAuth, PortalApp, httpx
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
+    from httpx_cobo_auth._protocol.records import Record, StoreKey, Version
     from httpx_cobo_auth.events import Event
-    from httpx_cobo_auth.records import Record, StoreKey, Version
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 
 PACKAGE = Path(httpx_cobo_auth.__path__[0])

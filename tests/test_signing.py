@@ -32,7 +32,7 @@ from httpx_cobo_auth import (
     Signer,
     UnsignableRequestError,
 )
-from httpx_cobo_auth.signing import (
+from httpx_cobo_auth._protocol.signing import (
     NonceSource,
     canonical_query,
     nonces_of,

@@ -13,10 +13,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from httpx_cobo_auth import Token, tokens
-from httpx_cobo_auth.core import FlowAuth
+from httpx_cobo_auth import Token
+from httpx_cobo_auth._auth.base import FlowAuth
+from httpx_cobo_auth._protocol import tokens
+from httpx_cobo_auth._protocol.tokens import HeldToken, TokenState
 from httpx_cobo_auth.testing import ManualClock
-from httpx_cobo_auth.tokens import HeldToken, TokenState
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpx_cobo_auth.records import Note, Record, StoreKey
-from httpx_cobo_auth.spacing import Spacing
+from httpx_cobo_auth._protocol.records import Note, Record, StoreKey
+from httpx_cobo_auth._protocol.throttle import Spacing
 from tests.fuzzing import fuzz
 
 NOW = 1_800_000_000.0

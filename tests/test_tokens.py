@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
 from httpx_cobo_auth import Token
+from httpx_cobo_auth._protocol.tokens import HeldToken, TokenState, parse_token_reply
 from httpx_cobo_auth.testing import CoboSimulator, ManualClock
-from httpx_cobo_auth.tokens import HeldToken, TokenState, parse_token_reply
 from tests.family import CoboOAuth, httpx
 from tests.fuzzing import fuzz
 

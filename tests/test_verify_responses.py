@@ -24,9 +24,9 @@ from httpx_cobo_auth import (
     Timeouts,
     TokenUnavailableError,
 )
-from httpx_cobo_auth.signing import NonceSource
+from httpx_cobo_auth._protocol.signing import NonceSource
+from httpx_cobo_auth._runtime.requests import Wire
 from httpx_cobo_auth.testing import CoboSimulator, ManualClock
-from httpx_cobo_auth.wire import Wire
 from tests.family import CoboAuth, CoboOAuth, PortalApp, httpx
 
 if TYPE_CHECKING:

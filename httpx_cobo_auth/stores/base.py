@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from httpx_cobo_auth.records import Record, StoreKey, Version
+    from httpx_cobo_auth._protocol.records import Record, StoreKey, Version
 
 __all__ = ["AsyncStoreLock", "AsyncTokenStore", "StoreLock", "TokenStore"]
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from httpx_cobo_auth.errors import StoreCorruptError, StoreUnavailableError
-from httpx_cobo_auth.stores.checks import Trouble, attempt, require_version
-from httpx_cobo_auth.stores.folder import Folder, absolute, name_for
-from httpx_cobo_auth.stores.locks import FileHold, prepare_file_locks, try_file_lock
-from httpx_cobo_auth.stores.records_json import MAX_BYTES
-from httpx_cobo_auth.stores.sealing import Codec
+from httpx_cobo_auth.stores._checks import Trouble, attempt, require_version
+from httpx_cobo_auth.stores._file_locks import FileHold, prepare_file_locks, try_file_lock
+from httpx_cobo_auth.stores._folder import Folder, absolute, name_for
+from httpx_cobo_auth.stores._records_json import MAX_BYTES
+from httpx_cobo_auth.stores._sealing import Codec
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Hashable
 
-    from httpx_cobo_auth.records import Record, StoreKey, Version
+    from httpx_cobo_auth._protocol.records import Record, StoreKey, Version
 
 __all__ = ["FileStore"]
 

@@ -12,18 +12,18 @@ from httpx_cobo_auth.errors import (
     StoreCorruptError,
     StoreUnavailableError,
 )
-from httpx_cobo_auth.stores.checks import Secret, Trouble, attempt, require_version
-from httpx_cobo_auth.stores.folder import Folder, absolute, name_for
-from httpx_cobo_auth.stores.locks import FileHold, prepare_file_locks, try_file_lock
-from httpx_cobo_auth.stores.records_json import decode, encode
-from httpx_cobo_auth.stores.worker import Worker
+from httpx_cobo_auth.stores._checks import Secret, Trouble, attempt, require_version
+from httpx_cobo_auth.stores._file_locks import FileHold, prepare_file_locks, try_file_lock
+from httpx_cobo_auth.stores._folder import Folder, absolute, name_for
+from httpx_cobo_auth.stores._records_json import decode, encode
+from httpx_cobo_auth.stores._worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from keyring.backend import KeyringBackend
 
-    from httpx_cobo_auth.records import Record, StoreKey, Version
+    from httpx_cobo_auth._protocol.records import Record, StoreKey, Version
 
 __all__ = ["KeyringHold", "KeyringStore"]
 

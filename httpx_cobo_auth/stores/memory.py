@@ -6,11 +6,11 @@ import math
 import threading
 from typing import TYPE_CHECKING
 
+from httpx_cobo_auth._forking import forget_on_fork
 from httpx_cobo_auth.errors import StoreConflictError
-from httpx_cobo_auth.forking import forget_on_fork
 
 if TYPE_CHECKING:
-    from httpx_cobo_auth.records import Record, StoreKey, Version
+    from httpx_cobo_auth._protocol.records import Record, StoreKey, Version
     from httpx_cobo_auth.stores.base import StoreLock
 
 __all__ = ["MemoryStore"]

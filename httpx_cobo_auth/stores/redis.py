@@ -18,18 +18,18 @@ from httpx_cobo_auth.errors import (
     StoreCorruptError,
     StoreUnavailableError,
 )
-from httpx_cobo_auth.stores.checks import Secret, Trouble, attempt
-from httpx_cobo_auth.stores.folder import name_for
-from httpx_cobo_auth.stores.records_json import decode, encode
-from httpx_cobo_auth.stores.redis_client import checked_client, client_from_url
-from httpx_cobo_auth.stores.redis_lock import RedisLocks
+from httpx_cobo_auth.stores._checks import Secret, Trouble, attempt
+from httpx_cobo_auth.stores._folder import name_for
+from httpx_cobo_auth.stores._records_json import decode, encode
+from httpx_cobo_auth.stores._redis_client import checked_client, client_from_url
+from httpx_cobo_auth.stores._redis_lock import RedisLocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from httpx_cobo_auth.records import Record, StoreKey, Version
-    from httpx_cobo_auth.stores.redis_client import RedisClient
-    from httpx_cobo_auth.stores.redis_lock import RedisHold
+    from httpx_cobo_auth._protocol.records import Record, StoreKey, Version
+    from httpx_cobo_auth.stores._redis_client import RedisClient
+    from httpx_cobo_auth.stores._redis_lock import RedisHold
 
 __all__ = ["RedisStore"]
 

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from anyio.from_thread import start_blocking_portal
 
-from httpx_cobo_auth.records import Record
+from httpx_cobo_auth._protocol.records import Record
+from httpx_cobo_auth._protocol.tokens import Token
 from httpx_cobo_auth.stores.base import AsyncTokenStore, TokenStore
-from httpx_cobo_auth.tokens import Token
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from anyio.from_thread import BlockingPortal
 
-    from httpx_cobo_auth.records import StoreKey, Version
+    from httpx_cobo_auth._protocol.records import StoreKey, Version
     from httpx_cobo_auth.stores.base import AsyncStoreLock, StoreLock
 
 __all__ = [

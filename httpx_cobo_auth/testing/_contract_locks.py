@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from unittest import SkipTest
 
+from httpx_cobo_auth._protocol.records import Note
 from httpx_cobo_auth.errors import StoreConflictError
-from httpx_cobo_auth.records import Note
 from httpx_cobo_auth.testing._actors import count_up, expect, opening, record_of, take
 from httpx_cobo_auth.testing._contract_records import (
     KEY,

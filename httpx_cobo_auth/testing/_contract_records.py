@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from unittest import SkipTest
 
+from httpx_cobo_auth._protocol.records import Note, Record, StoreKey
+from httpx_cobo_auth._protocol.throttle import Spacing
 from httpx_cobo_auth.errors import StoreConflictError
-from httpx_cobo_auth.records import Note, Record, StoreKey
-from httpx_cobo_auth.spacing import Spacing
 from httpx_cobo_auth.testing._actors import (
     SECRET,
     expect,
@@ -18,7 +18,7 @@ from httpx_cobo_auth.testing._actors import (
 )
 
 if TYPE_CHECKING:
-    from httpx_cobo_auth.records import Version
+    from httpx_cobo_auth._protocol.records import Version
     from httpx_cobo_auth.stores.base import TokenStore
     from httpx_cobo_auth.testing._actors import MakesStore
 

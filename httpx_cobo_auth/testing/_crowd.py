@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
 
-    from httpx_cobo_auth.records import StoreKey
+    from httpx_cobo_auth._protocol.records import StoreKey
     from httpx_cobo_auth.stores.base import TokenStore
     from httpx_cobo_auth.testing._actors import MakesStore
 

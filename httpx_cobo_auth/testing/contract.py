@@ -23,7 +23,7 @@ from httpx_cobo_auth.testing._crowd import Crowd
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from httpx_cobo_auth.records import StoreKey
+    from httpx_cobo_auth._protocol.records import StoreKey
     from httpx_cobo_auth.stores.base import TokenStore
     from httpx_cobo_auth.testing._actors import MakesStore
 

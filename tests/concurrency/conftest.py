@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from contextlib import AbstractContextManager
 
-    from httpx_cobo_auth.app import Options
+    from httpx_cobo_auth._auth.config import Options
 
 LONGEST_S = 30.0
 """After this a thread or a child counts as stuck."""

@@ -12,13 +12,13 @@ import pytest
 from blockbuster import BlockingError
 
 from httpx_cobo_auth import Ed25519Signer, MemoryStore, StoreUnavailableError
-from httpx_cobo_auth.custody import Custody
-from httpx_cobo_auth.records import StoreKey
+from httpx_cobo_auth._protocol.records import StoreKey
+from httpx_cobo_auth._runtime.store_access import Custody
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from httpx_cobo_auth.records import Record, Version
+    from httpx_cobo_auth._protocol.records import Record, Version
     from httpx_cobo_auth.stores.base import StoreLock
     from httpx_cobo_auth.stores.memory import _Lock
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
@@ -186,7 +186,7 @@ class TestStores:
         self, running: CoboSimulator, make_auth: MakesAuth, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A hung store is a typed error in finite time."""
-        monkeypatch.setattr("httpx_cobo_auth.drivers._STORE_TIMEOUT_S", 0.05)
+        monkeypatch.setattr("httpx_cobo_auth._runtime.backends._STORE_TIMEOUT_S", 0.05)
         store = SlowStore()
         async with make_auth(running, store=store).async_client(transport=running) as client:
             with anyio.fail_after(LONGEST_S):

@@ -18,15 +18,15 @@ import anyio.lowlevel
 import pytest
 
 from httpx_cobo_auth import FileStore, MemoryStore, RenewalTimeoutError, Timeouts, TokenStore
-from httpx_cobo_auth.custody import Custody
-from httpx_cobo_auth.records import StoreKey
+from httpx_cobo_auth._protocol.records import StoreKey
+from httpx_cobo_auth._runtime.store_access import Custody
 from tests.family import CoboOAuth, httpx
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
 
-    from httpx_cobo_auth.records import Record
+    from httpx_cobo_auth._protocol.records import Record
     from httpx_cobo_auth.stores.memory import _Lock
     from httpx_cobo_auth.testing import CoboSimulator, Hold, ManualClock
     from tests.concurrency.conftest import MakesAuth, RunsThreads

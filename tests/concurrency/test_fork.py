@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from httpx_cobo_auth import FileStore, MemoryStore
-from httpx_cobo_auth import session as session_module
-from httpx_cobo_auth.custody import Custody
-from httpx_cobo_auth.records import StoreKey
+from httpx_cobo_auth._protocol.records import StoreKey
+from httpx_cobo_auth._runtime import session as session_module
+from httpx_cobo_auth._runtime.store_access import Custody
 from httpx_cobo_auth.stores.memory import _Lock
 from tests.family import CoboOAuth, httpx
 

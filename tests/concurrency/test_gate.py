@@ -12,11 +12,11 @@ import anyio.to_thread
 import pytest
 
 from httpx_cobo_auth import MemoryStore
-from httpx_cobo_auth.custody import Custody
-from httpx_cobo_auth.drivers import AsyncWaiter, SyncWaiter
+from httpx_cobo_auth._protocol.records import StoreKey
+from httpx_cobo_auth._runtime.backends import AsyncWaiter, SyncWaiter
+from httpx_cobo_auth._runtime.permits import Gate, Ticket
+from httpx_cobo_auth._runtime.store_access import Custody
 from httpx_cobo_auth.errors import TokenEndpointError
-from httpx_cobo_auth.gate import Gate, Ticket
-from httpx_cobo_auth.records import StoreKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable

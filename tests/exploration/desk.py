@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from httpx_cobo_auth.effects import Enter, Exchange, Save, Send
+from httpx_cobo_auth._protocol.effects import Enter, Exchange, Save, Send
+from httpx_cobo_auth._protocol.records import Record
 from httpx_cobo_auth.errors import CoboAuthError
-from httpx_cobo_auth.records import Record
 from tests.exploration.freezing import OWNER, Numbered, frozen
 from tests.exploration.players import Actor, Broken, Given, Players
 from tests.exploration.turnstile import GateState, Turnstile
@@ -22,8 +22,8 @@ from tests.exploration.world import (
 )
 
 if TYPE_CHECKING:
-    from httpx_cobo_auth.effects import Effect
-    from httpx_cobo_auth.records import Version
+    from httpx_cobo_auth._protocol.effects import Effect
+    from httpx_cobo_auth._protocol.records import Version
 
 __all__ = ["Desk", "set_caller", "set_process", "spent_by", "token_of"]
 

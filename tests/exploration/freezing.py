@@ -12,15 +12,15 @@ import enum
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from httpx_cobo_auth.account import Account
+from httpx_cobo_auth._protocol.account import Account
+from httpx_cobo_auth._protocol.flow import CoboFlow
+from httpx_cobo_auth._protocol.renewal import Renewal
+from httpx_cobo_auth._protocol.reports import Newsroom
+from httpx_cobo_auth._protocol.settings import Settings, Timeouts
+from httpx_cobo_auth._protocol.throttle import Spacing
+from httpx_cobo_auth._protocol.tokens import HeldToken, Token
 from httpx_cobo_auth.errors import CoboAuthError
 from httpx_cobo_auth.events import Event
-from httpx_cobo_auth.flow import CoboFlow
-from httpx_cobo_auth.news import Newsroom
-from httpx_cobo_auth.renewal import Renewal
-from httpx_cobo_auth.settings import Settings, Timeouts
-from httpx_cobo_auth.spacing import Spacing
-from httpx_cobo_auth.tokens import HeldToken, Token
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Hashable

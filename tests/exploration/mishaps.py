@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from httpx_cobo_auth.effects import Enter, Exchange, ExchangeFault, Load, LockStore, Save
+from httpx_cobo_auth._protocol.effects import Enter, Exchange, ExchangeFault, Load, LockStore, Save
 from httpx_cobo_auth.errors import StoreUnavailableError, TokenEndpointError
 from tests.exploration.desk import set_caller, set_process, spent_by
 from tests.exploration.performing import Performing

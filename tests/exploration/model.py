@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from httpx_cobo_auth.records import Note, Record
-from httpx_cobo_auth.tokens import Token
+from httpx_cobo_auth._protocol.records import Note, Record
+from httpx_cobo_auth._protocol.tokens import Token
 from tests.exploration.freezing import OWNER
 from tests.exploration.mishaps import Mishaps
 from tests.exploration.players import Broken

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from httpx_cobo_auth.effects import (
+from httpx_cobo_auth._protocol.effects import (
     BeginWrite,
     Drain,
     EndWrite,

@@ -12,19 +12,19 @@ import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from httpx_cobo_auth.account import Account
+from httpx_cobo_auth._protocol.account import Account
+from httpx_cobo_auth._protocol.flow import CoboFlow
+from httpx_cobo_auth._protocol.records import StoreKey
+from httpx_cobo_auth._protocol.settings import Settings
 from httpx_cobo_auth.errors import CoboAuthError
-from httpx_cobo_auth.flow import CoboFlow
-from httpx_cobo_auth.records import StoreKey
-from httpx_cobo_auth.settings import Settings
 from tests.exploration.freezing import Clock, Numbered, frozen, frozen_generator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from httpx_cobo_auth.effects import Effect, Flow
-    from httpx_cobo_auth.records import Record
-    from httpx_cobo_auth.tokens import HeldToken
+    from httpx_cobo_auth._protocol.effects import Effect, Flow
+    from httpx_cobo_auth._protocol.records import Record
+    from httpx_cobo_auth._protocol.tokens import HeldToken
 
 __all__ = ["Actor", "Broken", "Given", "Local", "Players"]
 

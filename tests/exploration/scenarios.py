@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from httpx_cobo_auth.effects import Answer
-from httpx_cobo_auth.flow import CoboFlow
+from httpx_cobo_auth._protocol.effects import Answer
+from httpx_cobo_auth._protocol.flow import CoboFlow
 from tests.exploration.players import Actor
 from tests.exploration.world import Scenario, request
 

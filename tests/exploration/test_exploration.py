@@ -11,30 +11,31 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from httpx_cobo_auth import exchange, flow
-from httpx_cobo_auth.account import Account
-from httpx_cobo_auth.gate import Gate
-from httpx_cobo_auth.judge import (
+from httpx_cobo_auth._protocol import flow
+from httpx_cobo_auth._protocol import token_endpoint as exchange
+from httpx_cobo_auth._protocol.account import Account
+from httpx_cobo_auth._protocol.records import Note, Record
+from httpx_cobo_auth._protocol.renewal import Renewal
+from httpx_cobo_auth._protocol.renewal_request import Need
+from httpx_cobo_auth._protocol.throttle import Spacing
+from httpx_cobo_auth._protocol.verdicts import (
     ExchangeFailure,
     Outcome,
     Verdict,
     judge_answer,
     judge_exchange,
 )
-from httpx_cobo_auth.needs import Need
-from httpx_cobo_auth.records import Note, Record
-from httpx_cobo_auth.renewal import Renewal
-from httpx_cobo_auth.spacing import Spacing
+from httpx_cobo_auth._runtime.permits import Gate
 from tests.exploration.explore import Explored, PropertyBrokenError, explore_named
 from tests.exploration.scenarios import BY_NAME, SCENARIOS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from httpx_cobo_auth.effects import Answer, Flow
+    from httpx_cobo_auth._protocol.effects import Answer, Flow
+    from httpx_cobo_auth._protocol.tokens import HeldToken, Token
+    from httpx_cobo_auth._runtime.permits import Ticket, Waiter
     from httpx_cobo_auth.errors import CoboAuthError
-    from httpx_cobo_auth.gate import Ticket, Waiter
-    from httpx_cobo_auth.tokens import HeldToken, Token
 
 DEEP = int(os.environ.get("EXPLORE_DEEP", "0"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from httpx_cobo_auth.gate import Gate, Ticket
+from httpx_cobo_auth._runtime.permits import Gate, Ticket
 
 __all__ = ["GateState", "Passed", "Turnstile"]
 

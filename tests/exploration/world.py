@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from httpx_cobo_auth.effects import Answer, ExchangeAnswer
-from httpx_cobo_auth.flow import Call, CoboFlow
+from httpx_cobo_auth._protocol.effects import Answer, ExchangeAnswer
+from httpx_cobo_auth._protocol.flow import Call, CoboFlow
 from tests.exploration.players import Actor, Broken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from httpx_cobo_auth.effects import Flow
+    from httpx_cobo_auth._protocol.effects import Flow
 
 __all__ = ["Caller", "Cobo", "Injected", "Phase", "Process", "Scenario", "World"]
 

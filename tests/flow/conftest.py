@@ -20,7 +20,7 @@ def sleeps_pass(monkeypatch: pytest.MonkeyPatch) -> Callable[[ManualClock], None
 
     def pass_on(clock: ManualClock) -> None:
         time = SimpleNamespace(sleep=clock.advance)
-        monkeypatch.setattr("httpx_cobo_auth.drivers.time", time)
+        monkeypatch.setattr("httpx_cobo_auth._runtime.backends.time", time)
 
     return pass_on
 

@@ -6,17 +6,17 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from httpx_cobo_auth import MemoryStore
-from httpx_cobo_auth.records import Record, StoreKey
+from httpx_cobo_auth._protocol.records import Record, StoreKey
+from httpx_cobo_auth._protocol.tokens import Token
 from httpx_cobo_auth.testing import CoboSimulator, ManualClock
-from httpx_cobo_auth.tokens import Token
 from tests.family import CoboOAuth, httpx
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from httpx_cobo_auth._protocol.records import Version
     from httpx_cobo_auth.environment import Environment
     from httpx_cobo_auth.events import Event
-    from httpx_cobo_auth.records import Version
     from httpx_cobo_auth.stores.base import StoreLock
 
 __all__ = ["Rig", "Wire", "WobblyStore", "is_clean"]

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from httpx_cobo_auth.account import Account
-from httpx_cobo_auth.effects import (
+from httpx_cobo_auth._protocol.account import Account
+from httpx_cobo_auth._protocol.effects import (
     Answer,
     Drain,
     Emit,
@@ -23,19 +23,19 @@ from httpx_cobo_auth.effects import (
     Save,
     Send,
 )
+from httpx_cobo_auth._protocol.flow import Call, CoboFlow
+from httpx_cobo_auth._protocol.records import Note, Record, StoreKey
+from httpx_cobo_auth._protocol.settings import Settings
+from httpx_cobo_auth._protocol.tokens import HeldToken, Token
 from httpx_cobo_auth.errors import CoboAuthError, TokenEndpointError
 from httpx_cobo_auth.events import Event
-from httpx_cobo_auth.flow import Call, CoboFlow
-from httpx_cobo_auth.records import Note, Record, StoreKey
-from httpx_cobo_auth.settings import Settings
 from httpx_cobo_auth.testing import ManualClock
-from httpx_cobo_auth.tokens import HeldToken, Token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from httpx_cobo_auth.effects import Effect, Flow
-    from httpx_cobo_auth.records import Version
+    from httpx_cobo_auth._protocol.effects import Effect, Flow
+    from httpx_cobo_auth._protocol.records import Version
 
 __all__ = [
     "ENTERED",

@@ -20,7 +20,7 @@ from httpx_cobo_auth.errors import (
 from tests.family import CoboOAuth, httpx
 
 if TYPE_CHECKING:
-    from httpx_cobo_auth.records import Record, StoreKey, Version
+    from httpx_cobo_auth._protocol.records import Record, StoreKey, Version
     from httpx_cobo_auth.stores.base import AsyncStoreLock
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 
@@ -205,7 +205,7 @@ async def test_it_is_not_waited_for_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A store that never answers ends in a typed error, holds no lock, and is used again later."""
-    monkeypatch.setattr("httpx_cobo_auth.drivers._STORE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("httpx_cobo_auth._runtime.backends._STORE_TIMEOUT_S", 0.05)
     async with auth.async_client(transport=simulator) as client:
         store.stuck = True
         with pytest.raises(StoreUnavailableError, match="too long"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from httpx_cobo_auth import Environment
-from httpx_cobo_auth.signing import Ed25519Signer
+from httpx_cobo_auth._protocol.signing import Ed25519Signer
 from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 from tests.family import CoboAuth, httpx
 from tests.flow.rig import Rig

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from httpx_cobo_auth.effects import (
+from httpx_cobo_auth._protocol.effects import (
     Answer,
     BeginWrite,
     CorrectClock,
@@ -27,6 +27,7 @@ from httpx_cobo_auth.effects import (
     Send,
     UnlockStore,
 )
+from httpx_cobo_auth._protocol.flow import signed_flow
 from httpx_cobo_auth.errors import (
     RenewalTimeoutError,
     StoreUnavailableError,
@@ -34,7 +35,6 @@ from httpx_cobo_auth.errors import (
     TokenRefusedError,
 )
 from httpx_cobo_auth.events import RenewalFailed, TokenAcquired, TokenRenewed, TokenTakenOver
-from httpx_cobo_auth.flow import signed_flow
 from tests.flow.stepping import (
     ENTERED,
     FINE,
@@ -53,10 +53,10 @@ from tests.flow.stepping import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from httpx_cobo_auth.effects import Effect
-    from httpx_cobo_auth.flow import Call
-    from httpx_cobo_auth.records import Record
-    from httpx_cobo_auth.spacing import Spacing
+    from httpx_cobo_auth._protocol.effects import Effect
+    from httpx_cobo_auth._protocol.flow import Call
+    from httpx_cobo_auth._protocol.records import Record
+    from httpx_cobo_auth._protocol.throttle import Spacing
     from tests.flow.stepping import Step
 
 DEAD = Answer(500, 1000)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from httpx_cobo_auth import MemoryStore
+from httpx_cobo_auth._runtime.session import _log
 from httpx_cobo_auth.errors import StoreUnavailableError, TokenEndpointError
 from httpx_cobo_auth.events import (
     ContentionSuspected,
@@ -21,7 +22,6 @@ from httpx_cobo_auth.events import (
     TokenRenewed,
     TokenTakenOver,
 )
-from httpx_cobo_auth.session import _log
 from tests.family import CoboOAuth
 from tests.flow.rig import Rig
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from httpx_cobo_auth.effects import (
+from httpx_cobo_auth._protocol.effects import (
     CorrectClock,
     Exchange,
     ExchangeAnswer,
@@ -14,6 +14,7 @@ from httpx_cobo_auth.effects import (
     Load,
     Sleep,
 )
+from httpx_cobo_auth._protocol.token_endpoint import Failed, Issued, exchange
 from httpx_cobo_auth.errors import (
     RedirectedError,
     StoreUnavailableError,
@@ -21,12 +22,11 @@ from httpx_cobo_auth.errors import (
     TokenRefusedError,
     TokenReplyError,
 )
-from httpx_cobo_auth.exchange import Failed, Issued, exchange
 from tests.flow.stepping import Desk, fault, noted, play, reply
 
 if TYPE_CHECKING:
-    from httpx_cobo_auth.effects import Flow
-    from httpx_cobo_auth.tokens import Token
+    from httpx_cobo_auth._protocol.effects import Flow
+    from httpx_cobo_auth._protocol.tokens import Token
     from tests.flow.stepping import Step
 
 

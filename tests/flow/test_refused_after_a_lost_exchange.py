@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from httpx_cobo_auth.effects import Answer, BeginWrite, Enter, Entry, Load
+from httpx_cobo_auth._protocol.effects import Answer, BeginWrite, Enter, Entry, Load
 from httpx_cobo_auth.events import TokenAcquired
 from tests.flow.stepping import ENTERED, FINE, Desk, Sending, noted, play, read, write
 
 if TYPE_CHECKING:
-    from httpx_cobo_auth.records import Record
+    from httpx_cobo_auth._protocol.records import Record
     from tests.flow.stepping import Step
 
 REFUSED = Answer(401)

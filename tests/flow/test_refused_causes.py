@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from httpx_cobo_auth.effects import Answer, BeginWrite, Entry
+from httpx_cobo_auth._protocol.effects import Answer, BeginWrite, Entry
 from httpx_cobo_auth.errors import TokenEndpointError
 from httpx_cobo_auth.events import TokenRenewed
 from tests.flow.stepping import FINE, Desk, Sending, play, read, write

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from httpx_cobo_auth.bookkeeping import note_vain
-from httpx_cobo_auth.effects import (
+from httpx_cobo_auth._protocol.effects import (
     Answer,
     BeginWrite,
     Drain,
@@ -25,6 +24,9 @@ from httpx_cobo_auth.effects import (
     Sleep,
     UnlockStore,
 )
+from httpx_cobo_auth._protocol.maintenance import note_vain
+from httpx_cobo_auth._protocol.records import Note, Record
+from httpx_cobo_auth._protocol.throttle import Spacing
 from httpx_cobo_auth.errors import (
     CoboAuthError,
     RenewalTimeoutError,
@@ -43,8 +45,6 @@ from httpx_cobo_auth.events import (
     TokenRenewed,
     TokenTakenOver,
 )
-from httpx_cobo_auth.records import Note, Record
-from httpx_cobo_auth.spacing import Spacing
 from tests.flow.stepping import (
     ENTERED,
     FINE,

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from httpx_cobo_auth.account import Account
-from httpx_cobo_auth.effects import (
+from httpx_cobo_auth._protocol.account import Account
+from httpx_cobo_auth._protocol.effects import (
     Answer,
     BeginWrite,
     CorrectClock,
@@ -38,21 +38,21 @@ from httpx_cobo_auth.effects import (
     Sleep,
     UnlockStore,
 )
+from httpx_cobo_auth._protocol.flow import CoboFlow
+from httpx_cobo_auth._protocol.settings import Settings
 from httpx_cobo_auth.errors import (
     CoboAuthError,
     StoreConflictError,
     StoreUnavailableError,
     TokenEndpointError,
 )
-from httpx_cobo_auth.flow import CoboFlow
-from httpx_cobo_auth.settings import Settings
 from httpx_cobo_auth.testing import ManualClock
 from tests.flow.stepping import KEY, read, write
 from tests.fuzzing import fuzz
 
 if TYPE_CHECKING:
-    from httpx_cobo_auth.effects import Flow
-    from httpx_cobo_auth.records import Record
+    from httpx_cobo_auth._protocol.effects import Flow
+    from httpx_cobo_auth._protocol.records import Record
 
 LIFETIME_S = 600
 PROCESSES = 2

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from httpx_cobo_auth import FileStore, Token, TokenEndpointError
-from httpx_cobo_auth.records import Note, Record, StoreKey
+from httpx_cobo_auth._protocol.records import Note, Record, StoreKey
 from tests.family import CoboOAuth
 
 if TYPE_CHECKING:

@@ -107,8 +107,8 @@ def test_forget_waits_for_the_store_for_a_finite_time(monkeypatch: pytest.Monkey
     """With the lock held elsewhere it ends in a typed error, and works once the lock is free."""
     rig = Rig()
     rig.send()
-    monkeypatch.setattr("httpx_cobo_auth.drivers.time", _Passing(rig))
-    monkeypatch.setattr("httpx_cobo_auth.holdings.time", rig.clock)
+    monkeypatch.setattr("httpx_cobo_auth._runtime.backends.time", _Passing(rig))
+    monkeypatch.setattr("httpx_cobo_auth._runtime.holdings.time", rig.clock)
     lock = rig.store.try_lock(rig.key, ttl=1.0)
     with pytest.raises(RenewalTimeoutError, match="another process"):
         rig.auth.forget()

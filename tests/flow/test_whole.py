@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from httpx_cobo_auth._protocol.signing import Ed25519Signer
 from httpx_cobo_auth.errors import RedirectedError
-from httpx_cobo_auth.signing import Ed25519Signer
 from httpx_cobo_auth.testing import CoboSimulator
 from tests.family import CoboAuth, CoboOAuth, httpx
 from tests.flow.rig import Rig, is_clean

@@ -7,13 +7,13 @@ from hashlib import sha256
 import pytest
 from nacl.signing import SigningKey
 
-from httpx_cobo_auth.effects import Answer
+from httpx_cobo_auth._protocol.effects import Answer
+from httpx_cobo_auth._protocol.records import Record
+from httpx_cobo_auth._protocol.signing import NonceSource, verified_time
+from httpx_cobo_auth._protocol.throttle import Spacing
+from httpx_cobo_auth._protocol.tokens import HeldToken, TokenState
+from httpx_cobo_auth._protocol.verdicts import Verdict, judge_answer
 from httpx_cobo_auth.errors import TokenEndpointError
-from httpx_cobo_auth.judge import Verdict, judge_answer
-from httpx_cobo_auth.records import Record
-from httpx_cobo_auth.signing import NonceSource, verified_time
-from httpx_cobo_auth.spacing import Spacing
-from httpx_cobo_auth.tokens import HeldToken, TokenState
 from tests.flow.stepping import Desk
 
 NOW = 1_800_000_000.0

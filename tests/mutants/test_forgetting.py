@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from httpx_cobo_auth.effects import Enter, Leave, Load, LockStore, Save
-from httpx_cobo_auth.records import Note, Record
-from httpx_cobo_auth.spacing import Spacing
+from httpx_cobo_auth._protocol.effects import Enter, Leave, Load, LockStore, Save
+from httpx_cobo_auth._protocol.records import Note, Record
+from httpx_cobo_auth._protocol.throttle import Spacing
 from tests.flow.stepping import ENTERED, Desk, play
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from httpx_cobo_auth.effects import (
+from httpx_cobo_auth._protocol.effects import (
     Answer,
     Drain,
     Enter,
@@ -19,11 +19,11 @@ from httpx_cobo_auth.effects import (
     Outlives,
     Save,
 )
+from httpx_cobo_auth._protocol.flow import Call
+from httpx_cobo_auth._protocol.records import Note
+from httpx_cobo_auth._protocol.throttle import Spacing
 from httpx_cobo_auth.errors import TokenRefusedError
 from httpx_cobo_auth.events import RenewalFailed, TokenTakenOver
-from httpx_cobo_auth.flow import Call
-from httpx_cobo_auth.records import Note
-from httpx_cobo_auth.spacing import Spacing
 from tests.flow.stepping import (
     ENTERED,
     FINE,

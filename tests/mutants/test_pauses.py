@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from httpx_cobo_auth.effects import Exchange, Sleep
+from httpx_cobo_auth._protocol.effects import Exchange, Sleep
+from httpx_cobo_auth._protocol.token_endpoint import exchange
 from httpx_cobo_auth.errors import TokenEndpointError
-from httpx_cobo_auth.exchange import exchange
 from tests.flow.stepping import Desk, fault, play, reply
 
 ERROR = TokenEndpointError("the line is dead")

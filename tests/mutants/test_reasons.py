@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from httpx_cobo_auth.effects import (
+from httpx_cobo_auth._protocol.effects import (
     Answer,
     Drain,
     Enter,
@@ -20,13 +20,13 @@ from httpx_cobo_auth.effects import (
     Save,
     Send,
 )
+from httpx_cobo_auth._protocol.records import Record
 from httpx_cobo_auth.errors import RenewalTimeoutError, StoreConflictError
 from httpx_cobo_auth.events import RenewalFailed, TokenTakenOver
-from httpx_cobo_auth.records import Record
 from tests.flow.stepping import ENTERED, Desk, perform, play, read, reply, write
 
 if TYPE_CHECKING:
-    from httpx_cobo_auth.effects import Effect, Flow
+    from httpx_cobo_auth._protocol.effects import Effect, Flow
     from tests.flow.stepping import Step
 
 NO = False

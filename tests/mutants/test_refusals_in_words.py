@@ -7,17 +7,22 @@ from dataclasses import replace
 
 import pytest
 
-from httpx_cobo_auth.effects import Exchange, ExchangeAnswer, ExchangeFault, Sleep
+from httpx_cobo_auth._protocol.effects import Exchange, ExchangeAnswer, ExchangeFault, Sleep
+from httpx_cobo_auth._protocol.signing import Ed25519Signer, canonical_query
+from httpx_cobo_auth._protocol.token_endpoint import exchange
+from httpx_cobo_auth._protocol.tokens import Token
+from httpx_cobo_auth._protocol.verdicts import (
+    ExchangeFailure,
+    Outcome,
+    error_code_of,
+    judge_exchange,
+)
 from httpx_cobo_auth.errors import (
     ConfigurationError,
     TokenEndpointError,
     TokenRefusedError,
     UnsignableRequestError,
 )
-from httpx_cobo_auth.exchange import exchange
-from httpx_cobo_auth.judge import ExchangeFailure, Outcome, error_code_of, judge_exchange
-from httpx_cobo_auth.signing import Ed25519Signer, canonical_query
-from httpx_cobo_auth.tokens import Token
 from tests.flow.stepping import Desk, play, reply
 
 NOW = 1_800_000_000.0

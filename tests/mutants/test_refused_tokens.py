@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from httpx_cobo_auth.effects import BeginWrite, EndWrite, Enter
-from httpx_cobo_auth.spacing import Spacing
+from httpx_cobo_auth._protocol.effects import BeginWrite, EndWrite, Enter
+from httpx_cobo_auth._protocol.throttle import Spacing
 from tests.flow.stepping import FINE, Desk, Sending, play, read, write
 
 

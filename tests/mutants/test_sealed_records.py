@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from httpx_cobo_auth._protocol.records import Record, StoreKey
 from httpx_cobo_auth.errors import ConfigurationError
-from httpx_cobo_auth.records import Record, StoreKey
-from httpx_cobo_auth.stores.sealing import Codec
+from httpx_cobo_auth.stores._sealing import Codec
 
 KEY = StoreKey("https://api.example/v2", "client", "organization")
 BAD_KEY = "encryption_key must be 32 bytes or 64 hex digits; make one by secrets.token_hex(32)"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from httpx_cobo_auth._protocol.records import Note, Record
 from httpx_cobo_auth.errors import StoreConflictError
-from httpx_cobo_auth.records import Note, Record
-from httpx_cobo_auth.stores.checks import Trouble, attempt, require_version
+from httpx_cobo_auth.stores._checks import Trouble, attempt, require_version
 
 
 def _fail() -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from httpx_cobo_auth.records import Note, Record, StoreKey
-from httpx_cobo_auth.spacing import Spacing
-from httpx_cobo_auth.stores.checks import Secret
-from httpx_cobo_auth.stores.records_json import MAX_BYTES, decode, encode
-from httpx_cobo_auth.tokens import Token
+from httpx_cobo_auth._protocol.records import Note, Record, StoreKey
+from httpx_cobo_auth._protocol.throttle import Spacing
+from httpx_cobo_auth._protocol.tokens import Token
+from httpx_cobo_auth.stores._checks import Secret
+from httpx_cobo_auth.stores._records_json import MAX_BYTES, decode, encode
 
 KEY = StoreKey("https://api.example/v2", "client", "organization")
 TOKEN = Token(

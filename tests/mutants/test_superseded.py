@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from httpx_cobo_auth.effects import Answer, Enter, Load, Send
+from httpx_cobo_auth._protocol.effects import Answer, Enter, Load, Send
 from tests.flow.stepping import ENTERED, Desk, Sending, perform, read
 
 if TYPE_CHECKING:
-    from httpx_cobo_auth.effects import Effect
-    from httpx_cobo_auth.records import Record
+    from httpx_cobo_auth._protocol.effects import Effect
+    from httpx_cobo_auth._protocol.records import Record
 
 
 def test_the_fifth_refusal_is_handed_over_though_others_go_on_renewing() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from httpx_cobo_auth.effects import (
+from httpx_cobo_auth._protocol.effects import (
     Drain,
     Emit,
     Enter,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from httpx_cobo_auth.effects import (
+from httpx_cobo_auth._protocol.effects import (
     Answer,
     BeginWrite,
     EndWrite,
@@ -15,9 +15,9 @@ from httpx_cobo_auth.effects import (
     LockStore,
     Send,
 )
+from httpx_cobo_auth._protocol.records import Note, Record
+from httpx_cobo_auth._protocol.throttle import Spacing
 from httpx_cobo_auth.errors import RenewalTimeoutError, TokenEndpointError
-from httpx_cobo_auth.records import Note, Record
-from httpx_cobo_auth.spacing import Spacing
 from tests.flow.stepping import ENTERED, FINE, Desk, Sending, play, read, write
 
 ERROR = TokenEndpointError("the line is dead")

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pytest
 
-from httpx_cobo_auth.records import Record, StoreKey
-from httpx_cobo_auth.tokens import Token
+from httpx_cobo_auth._protocol.records import Record, StoreKey
+from httpx_cobo_auth._protocol.tokens import Token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator

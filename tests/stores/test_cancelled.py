@@ -12,15 +12,15 @@ import anyio.to_thread
 import pytest
 
 from httpx_cobo_auth import FileStore, Timeouts
-from httpx_cobo_auth.records import StoreKey
+from httpx_cobo_auth._protocol.records import StoreKey
 from tests.family import CoboOAuth, httpx
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from httpx_cobo_auth.records import Record, Version
-    from httpx_cobo_auth.stores.locks import FileHold
+    from httpx_cobo_auth._protocol.records import Record, Version
+    from httpx_cobo_auth.stores._file_locks import FileHold
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 
 pytestmark = pytest.mark.anyio

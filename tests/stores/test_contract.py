@@ -15,7 +15,7 @@ import keyring
 import pytest
 
 from httpx_cobo_auth import FileStore, KeyringStore, MemoryStore, RedisStore, StoreConflictError
-from httpx_cobo_auth.stores.folder import name_for
+from httpx_cobo_auth.stores._folder import name_for
 from httpx_cobo_auth.testing import StoreContract, _actors, _crowd
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from httpx_cobo_auth import TokenStore
-    from httpx_cobo_auth.records import Record, StoreKey, Version
+    from httpx_cobo_auth._protocol.records import Record, StoreKey, Version
     from httpx_cobo_auth.stores.base import StoreLock
     from tests.stores.conftest import RedisServer
 

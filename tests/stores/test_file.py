@@ -23,7 +23,7 @@ from httpx_cobo_auth import (
     StoreError,
     StoreUnavailableError,
 )
-from httpx_cobo_auth.records import Note, StoreKey
+from httpx_cobo_auth._protocol.records import Note, StoreKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

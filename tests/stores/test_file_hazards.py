@@ -20,7 +20,7 @@ from httpx_cobo_auth import (
     StoreUnavailableError,
     Timeouts,
 )
-from httpx_cobo_auth.records import StoreKey
+from httpx_cobo_auth._protocol.records import StoreKey
 from tests.family import CoboOAuth
 
 if TYPE_CHECKING:
@@ -231,8 +231,8 @@ def test_whoever_finds_a_note_sends_no_refresh_token(
     program = """
 import os, sys
 from httpx_cobo_auth import FileStore
-from httpx_cobo_auth.records import Note, Record, StoreKey
-from httpx_cobo_auth.tokens import Token
+from httpx_cobo_auth._protocol.records import Note, Record, StoreKey
+from httpx_cobo_auth._protocol.tokens import Token
 
 folder, base_url, client_id, org_id, access, refresh, now = sys.argv[1:]
 store, key = FileStore(folder), StoreKey(base_url, client_id, org_id)

@@ -23,13 +23,13 @@ from httpx_cobo_auth import (
     StoreCorruptError,
     StoreUnavailableError,
 )
-from httpx_cobo_auth.records import Record
+from httpx_cobo_auth._protocol.records import Record
 from tests.family import CoboOAuth
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from httpx_cobo_auth.records import StoreKey
+    from httpx_cobo_auth._protocol.records import StoreKey
     from httpx_cobo_auth.testing import CoboSimulator
     from tests.stores.conftest import MakesRecords, RunsPython
 
@@ -300,8 +300,8 @@ def test_a_forked_child_begins_anew(run_python: RunsPython) -> None:
     """The thread of a call that hangs is its parent's."""
     program = """
 import os, threading
-from httpx_cobo_auth.stores.checks import Trouble
-from httpx_cobo_auth.stores.worker import Worker
+from httpx_cobo_auth.stores._checks import Trouble
+from httpx_cobo_auth.stores._worker import Worker
 
 worker = Worker(0.05)
 assert isinstance(worker.call(threading.Event().wait), Trouble)
@@ -321,7 +321,7 @@ def test_a_fork_waits_for_a_call_under_way(run_python: RunsPython) -> None:
     """
     program = """
 import os, threading, time
-from httpx_cobo_auth.stores.worker import Worker
+from httpx_cobo_auth.stores._worker import Worker
 
 begun, ended = threading.Event(), []
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpx_cobo_auth.records import Note, Record, StoreKey
-from httpx_cobo_auth.spacing import Spacing
-from httpx_cobo_auth.stores.checks import Secret
-from httpx_cobo_auth.stores.records_json import decode, encode
-from httpx_cobo_auth.tokens import Token
+from httpx_cobo_auth._protocol.records import Note, Record, StoreKey
+from httpx_cobo_auth._protocol.throttle import Spacing
+from httpx_cobo_auth._protocol.tokens import Token
+from httpx_cobo_auth.stores._checks import Secret
+from httpx_cobo_auth.stores._records_json import decode, encode
 from tests.fuzzing import fuzz
 
 if TYPE_CHECKING:

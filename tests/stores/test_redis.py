@@ -26,7 +26,7 @@ from httpx_cobo_auth import (
     StoreUnavailableError,
     Timeouts,
 )
-from httpx_cobo_auth.records import Note, StoreKey
+from httpx_cobo_auth._protocol.records import Note, StoreKey
 from tests.family import CoboOAuth
 
 if TYPE_CHECKING:

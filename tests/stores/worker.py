@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from httpx_cobo_auth import Environment, FileStore, KeyringStore, RedisStore, Timeouts, TokenStore
-from httpx_cobo_auth.records import StoreKey
+from httpx_cobo_auth._protocol.records import StoreKey
 from tests.family import CoboOAuth, httpx
 
 if TYPE_CHECKING:

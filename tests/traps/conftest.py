@@ -17,7 +17,7 @@ from tests.family import CoboOAuth, httpx
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from httpx_cobo_auth.app import Options
+    from httpx_cobo_auth._auth.config import Options
 
 WAYS = ["auth=", "auth.client()"]
 """Who sends the exchange: the client at hand, as part of the flow, or one that is safe."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from httpx_cobo_auth import TokenStore
-    from httpx_cobo_auth.records import StoreKey
+    from httpx_cobo_auth._protocol.records import StoreKey
 
 clock = ManualClock(1.5e9, running=True)
 clock.advance(13 * 3600)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import redis
     from keyring.backend import KeyringBackend
 
+    from httpx_cobo_auth._protocol.records import Record, StoreKey, Version
     from httpx_cobo_auth.clock import Clock
-    from httpx_cobo_auth.records import Record, StoreKey, Version
     from httpx_cobo_auth.stores.base import AsyncStoreLock, StoreLock
 
 

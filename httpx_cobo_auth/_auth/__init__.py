@@ -1,0 +1,1 @@
+"""What users hold: the auth objects, and the clients that these make."""

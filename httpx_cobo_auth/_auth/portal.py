@@ -1,0 +1,115 @@
+"""``PortalApp``: one app, many organizations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
+
+from httpx_cobo_auth._auth.base import OAuth
+from httpx_cobo_auth._auth.config import App, app_from_env
+from httpx_cobo_auth._auth.httpx import CoboOAuth
+from httpx_cobo_auth._confidential import Confidential
+
+if TYPE_CHECKING:
+    from httpx_cobo_auth._auth.config import Options
+    from httpx_cobo_auth._protocol.signing import Signer
+    from httpx_cobo_auth.environment import Environment
+
+__all__ = ["Portal", "PortalApp"]
+
+_Auth = TypeVar("_Auth", bound=OAuth[Any, Any, Any, Any])
+
+
+class Portal(Confidential, Generic[_Auth]):
+    """A ``PortalApp`` of either family; that one is documented."""
+
+    _kind: type[_Auth]
+
+    def __init__(
+        self,
+        *,
+        client_id: str,
+        app_secret: str | Signer,
+        environment: Environment | str,
+        **options: Unpack[Options],
+    ) -> None:
+        """Bind the app's key and the environment to a store."""
+        try:
+            self._app = App(
+                client_id=client_id,
+                app_secret=app_secret,
+                environment=environment,
+                **options,
+            )
+        finally:
+            del app_secret, options  # A traceback with locals must not show it.
+        self._orgs: dict[str, _Auth] = {}
+
+    @classmethod
+    def from_env(
+        cls, *, environment: Environment | str | None = None, **options: Unpack[Options]
+    ) -> Self:
+        """Make one from ``COBO_APP_CLIENT_ID``, ``COBO_APP_SECRET`` and ``COBO_ENV``.
+
+        Args:
+            environment: instead of ``COBO_ENV``, which knows Cobo's own three only.
+            **options: as for the class itself.
+
+        Raises:
+            ConfigurationError: one of the variables is not set, or cannot be used.
+
+        """
+        return cls(**app_from_env(environment), **options)
+
+    @property
+    def environment(self) -> Environment:
+        """Where the credentials go, and nowhere else."""
+        return self._app.environment
+
+    def org(self, org_id: str) -> _Auth:
+        """Give the auth of one organization: the same object each time.
+
+        Raises:
+            ConfigurationError: the ID cannot be one.
+
+        """
+        auth = self._orgs.get(org_id)
+        if auth is None:
+            # Of two threads at once one wins, and both get the winner's.
+            auth = self._orgs.setdefault(org_id, self._kind.of_app(self._app, org_id))
+        return auth
+
+    def __repr__(self) -> str:
+        """Show which app, and nothing of its key."""
+        if not hasattr(self, "_orgs"):  # Its making fails, and a tracker shows locals.
+            return f"<{type(self).__name__}>"
+        return f"{type(self).__name__}({self.environment.name!r}, organizations={len(self._orgs)})"
+
+
+class PortalApp(Portal[CoboOAuth]):
+    """One Portal App: hands out the auth of each organization that installed it.
+
+    All of them share the app's key and one store; no token is ever used for another
+    organization than its own.
+
+    Example:
+        >>> app = PortalApp(client_id="…", app_secret="…", environment="dev")
+        >>> client = httpx.Client(base_url=app.environment.base_url)
+        >>> client.get("/wallets", auth=app.org("7e5f…"))
+
+    Args:
+        client_id: names the Portal App.
+        app_secret: the app's Ed25519 seed, 64 hex digits, or any ``Signer``.
+        environment: as for ``CoboOAuth``.
+        store: as for ``CoboOAuth``.
+        replay_writes: as for ``CoboOAuth``.
+        verify_responses: as for ``CoboOAuth``.
+        on_event: as for ``CoboOAuth``; the event says which organization it is about.
+        timeouts: as for ``CoboOAuth``.
+        clock: as for ``CoboOAuth``.
+
+    Raises:
+        ConfigurationError: an argument cannot be used.
+
+    """
+
+    _kind = CoboOAuth

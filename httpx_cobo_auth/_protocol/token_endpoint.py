@@ -1,0 +1,116 @@
+"""Getting a token out of the token endpoint: which grant, how often, and when to stop.
+
+A refresh token is sent once. Only where it certainly was not processed is it sent again; after
+anything else ``org_implicit`` takes its place, which needs no refresh token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from httpx_cobo_auth._protocol.effects import CorrectClock, Exchange, Flow, Sleep
+from httpx_cobo_auth._protocol.maintenance import newer_record
+from httpx_cobo_auth._protocol.tokens import Token
+from httpx_cobo_auth._protocol.verdicts import Outcome, judge_exchange
+
+if TYPE_CHECKING:
+    from httpx_cobo_auth._protocol.account import Account
+    from httpx_cobo_auth._protocol.effects import ExchangeAnswer, ExchangeFault
+    from httpx_cobo_auth._protocol.records import Record
+    from httpx_cobo_auth._protocol.verdicts import ExchangeFailure
+    from httpx_cobo_auth.errors import CoboAuthError
+
+__all__ = ["Failed", "Issued", "exchange"]
+
+_MAX_ATTEMPTS = 3
+_FIRST_BACKOFF_S = 0.5
+_LEAST_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """Cobo issued a token.
+
+    Attributes:
+        token: the new one.
+        implicit: whether by ``org_implicit``.
+
+    """
+
+    token: Token
+    implicit: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Cobo issued no token.
+
+    Attributes:
+        error: why.
+        unspent: whether the refresh token certainly was not processed.
+
+    """
+
+    error: CoboAuthError
+    unspent: bool
+
+
+def exchange(
+    account: Account, spend: Token | None, *, verified: bool, early: bool
+) -> Flow[Issued | Failed | Record]:
+    """Ask for a token, by ``spend``'s refresh token or by ``org_implicit``.
+
+    Gives a record instead where a refusal turned out to be due to somebody else, who saved a
+    newer token meanwhile.
+    """
+    settings = account.settings
+    clock = settings.clock
+    limit = settings.timeouts.early_exchange if early else settings.timeouts.exchange
+    deadline = clock.monotonic() + limit
+    unspent, clock_corrected, attempt = True, False, 0
+    known = spend or (account.held.token if account.held else None)
+    while True:
+        sent_at = clock.time()
+        timeout = min(settings.timeouts.request, max(_LEAST_S, deadline - clock.monotonic()))
+        answer: ExchangeAnswer | ExchangeFault = yield Exchange(spend, timeout)
+        result = judge_exchange(
+            answer,
+            verified=verified,
+            spend=spend,
+            sent_at=sent_at,
+            now=clock.time(),
+            known=known,
+        )
+        if isinstance(result, Token):
+            return Issued(result, implicit=spend is None)
+        outcome = result.outcome
+        if outcome is Outcome.CLOCK_OFF and not clock_corrected:
+            clock_corrected = True
+            yield CorrectClock(_seconds_off(answer))
+            continue
+        if outcome is Outcome.EXPOSED:
+            return Failed(result.error, unspent=False)
+        if spend is not None and outcome is not Outcome.UNPROCESSED:
+            if outcome is not Outcome.UNKNOWN:
+                record = yield from newer_record(account)
+                if record is not None:
+                    return record
+            spend, unspent, attempt = None, False, 0
+            continue
+        attempt += 1
+        delay = _delay(result, attempt, settings.jitter())
+        final = outcome in (Outcome.REFUSED, Outcome.CLOCK_OFF)
+        late = clock.monotonic() + delay >= deadline
+        if final or early or late or attempt >= _MAX_ATTEMPTS:
+            return Failed(result.error, unspent)
+        yield Sleep(delay)
+
+
+def _delay(failure: ExchangeFailure, attempt: int, jitter: float) -> float:
+    backoff = _FIRST_BACKOFF_S * 2.0 ** (attempt - 1)
+    return max(backoff * (0.5 + jitter / 2), failure.retry_after or 0.0)
+
+
+def _seconds_off(answer: ExchangeAnswer | ExchangeFault) -> float:
+    return getattr(answer, "seconds_off", None) or 0.0

@@ -1,0 +1,209 @@
+"""Org Access Tokens: the value, the states it passes through, and the reply it comes from.
+
+States, by an injected clock::
+
+    FRESH ──(renewal window)──▶ STALE ──(deadline, less a margin)──▶ EXPIRED      MISSING
+
+A STALE token still works and should be renewed; an EXPIRED one may die on the way. Window
+and margin are capped by a fraction of the token's lifetime, so that one that lives for
+seconds causes no loop. The window's jitter is derived from the token itself: a fleet
+spreads out, while all who share one token see it turn STALE at the same moment.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from httpx_cobo_auth._confidential import Confidential
+
+if TYPE_CHECKING:
+    from httpx_cobo_auth.clock import Clock
+
+__all__ = ["HeldToken", "Token", "TokenState", "parse_token_reply"]
+
+_WINDOW_S = 1200.0
+_WINDOW_FRACTION = 1 / 4
+_WINDOW_JITTER = 1 / 4
+_MARGIN_S = 30.0
+_MARGIN_FRACTION = 1 / 10
+_MAX_LIFETIME_S = 366 * 24 * 3600
+_MAX_TOKEN_LENGTH = 4096
+# RFC 6750 allows these in a bearer; anything else could break out of the header.
+_BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token(Confidential):
+    """An Org Access Token together with the refresh token that came with it.
+
+    A frozen value whose ``repr`` shows neither token. It cannot be pickled, because a
+    pickle would hold both in the clear.
+
+    Attributes:
+        access_token: the bearer, 64 characters in Cobo's examples.
+        refresh_token: works once, for 30 days; ``None`` where none was given.
+        expires_at: seconds since the epoch, counted from when the exchange was sent.
+        obtained_at: seconds since the epoch.
+        scope: empty, for now.
+        token_type: ``"Bearer"``.
+
+    """
+
+    access_token: str = field(repr=False)
+    refresh_token: str | None = field(repr=False, default=None)
+    expires_at: float
+    obtained_at: float
+    scope: str = ""
+    token_type: str = "Bearer"  # noqa: S105 - a scheme's name, not a secret
+
+    @property
+    def lifetime(self) -> float:
+        """Seconds from being obtained to being dead."""
+        return max(0.0, self.expires_at - self.obtained_at)
+
+    @property
+    def renewal_window(self) -> float:
+        """Seconds before ``expires_at`` during which the token is STALE."""
+        jitter = hashlib.sha256(self.access_token.encode()).digest()[0] / 255
+        widest = min(_WINDOW_S, self.lifetime * _WINDOW_FRACTION)
+        return widest * (1 - _WINDOW_JITTER * jitter)
+
+    @property
+    def margin(self) -> float:
+        """Seconds before ``expires_at`` from which on the token counts as EXPIRED."""
+        return min(_MARGIN_S, self.lifetime * _MARGIN_FRACTION)
+
+    def __copy__(self) -> Self:
+        """Give itself: a frozen value needs no copy."""
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        """Give itself: a frozen value needs no copy."""
+        return self
+
+
+class TokenState(enum.Enum):
+    """What a token is good for; see the module's comment."""
+
+    FRESH = enum.auto()
+    STALE = enum.auto()
+    EXPIRED = enum.auto()
+    MISSING = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class HeldToken:
+    """A token as one process holds it: with its generation, and deadlines on both clocks.
+
+    The wall clock may step, and the monotonic one means nothing in another process: the
+    earlier of the two deadlines wins.
+    """
+
+    token: Token
+    generation: int
+    stale_wall: float = field(repr=False)
+    stale_monotonic: float = field(repr=False)
+    expired_wall: float = field(repr=False)
+    expired_monotonic: float = field(repr=False)
+
+    @classmethod
+    def now(cls, token: Token, generation: int, clock: Clock) -> HeldToken:
+        """Hold ``token`` from now on."""
+        wall, monotonic = clock.time(), clock.monotonic()
+        # A clock that stepped back makes no token live longer than it was given.
+        left = min(token.expires_at - wall, token.lifetime)
+        end = wall + left
+        stale, expired = token.renewal_window, token.margin
+        return cls(
+            token,
+            generation,
+            stale_wall=end - stale,
+            stale_monotonic=monotonic + left - stale,
+            expired_wall=end - expired,
+            expired_monotonic=monotonic + left - expired,
+        )
+
+    def is_fresh(self, clock: Clock) -> bool:
+        """Tell whether nothing needs to be done about it."""
+        return clock.monotonic() < self.stale_monotonic and clock.time() < self.stale_wall
+
+    def state(self, clock: Clock) -> TokenState:
+        """Tell what it is good for now."""
+        if self.is_fresh(clock):
+            return TokenState.FRESH
+        if clock.monotonic() < self.expired_monotonic and clock.time() < self.expired_wall:
+            return TokenState.STALE
+        return TokenState.EXPIRED
+
+
+def parse_token_reply(
+    body: bytes, *, sent_at: float, obtained_at: float, previous: Token | None
+) -> Token | str:
+    """Read a 2XX answer of the token endpoint.
+
+    Gives the token or, as text without any of the reply in it, what is wrong with it. It
+    does not raise, because a traceback would hold the reply.
+
+    Args:
+        body: of the answer.
+        sent_at: seconds since the epoch when the exchange was sent; the lifetime counts
+            from here.
+        obtained_at: seconds since the epoch when the answer was there.
+        previous: the token whose refresh token was sent. A reply without one carries the
+            old one on (RFC 6749, section 6).
+
+    """
+    try:
+        reply: object = json.loads(body)
+    except (ValueError, RecursionError):
+        return "it is not JSON"
+    if not isinstance(reply, dict):
+        return "it is not a JSON object"
+    fields = cast("dict[str, Any]", reply)
+    problem = _problem_of(fields)
+    if problem is not None:
+        return problem
+    old = previous.refresh_token if previous else None
+    # The clock may have been set back meanwhile; that lengthens no life.
+    since = min(sent_at, obtained_at)
+    return Token(
+        access_token=fields["access_token"],
+        refresh_token=fields.get("refresh_token") or old,
+        expires_at=since + fields["expires_in"],
+        obtained_at=since,
+        scope=fields.get("scope") or "",
+        token_type=fields.get("token_type") or "Bearer",
+    )
+
+
+def _problem_of(fields: dict[str, Any]) -> str | None:
+    refresh, scope = fields.get("refresh_token"), fields.get("scope")
+    seconds, kind = fields.get("expires_in"), fields.get("token_type")
+    whole = isinstance(seconds, int) and not isinstance(seconds, bool)
+    sensible = isinstance(seconds, int) and 0 < seconds <= _MAX_LIFETIME_S
+    checks: dict[str, bool] = {
+        "access_token is missing or is no bearer token": _is_token(fields.get("access_token")),
+        "refresh_token is not a token": refresh is None or _is_token(refresh),
+        "expires_in is missing or not a whole number": whole,
+        "expires_in is not a sensible number of seconds": sensible,
+        "token_type is not Bearer": kind is None or _is_bearer(kind),
+        "scope is not text": scope is None or isinstance(scope, str),
+    }
+    return next((problem for problem, fine in checks.items() if not fine), None)
+
+
+def _is_bearer(kind: object) -> bool:
+    return isinstance(kind, str) and kind.lower() == "bearer"
+
+
+def _is_token(value: object) -> bool:
+    return (
+        isinstance(value, str)
+        and len(value) <= _MAX_TOKEN_LENGTH
+        and _BEARER.fullmatch(value) is not None
+    )

@@ -1,0 +1,1 @@
+"""Carrying the decisions out: over httpx, in threads and event loops, with a store."""

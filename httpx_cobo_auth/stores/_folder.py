@@ -1,0 +1,179 @@
+"""A folder of one's own: files that nobody else reads or writes, each replaced as a whole."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import secrets
+import stat
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from httpx_cobo_auth.stores._checks import Secret
+
+if TYPE_CHECKING:
+    from httpx_cobo_auth._protocol.records import StoreKey
+
+__all__ = ["Folder", "UnsafeFolderError", "absolute", "name_for"]
+
+_POSIX = os.name == "posix"
+_NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
+_NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_STALE_S = 3600.0
+
+_swept: dict[Path, float] = {}
+
+
+class UnsafeFolderError(OSError):
+    """Others could plant files in the folder, or replace it."""
+
+
+class Folder:
+    """A folder that is made when first needed, and checked each time.
+
+    It may be one that others can list, for the files have modes of their own; it must not be
+    a symbolic link, belong to somebody else, or be writable by group or others.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Name an absolute path; nothing is touched yet."""
+        self.path = path
+
+    def ensure(self) -> None:
+        """Make it, with mode 0700, if it is not there; check it.
+
+        Raises:
+            OSError: it cannot be made, or is unsafe.
+
+        """
+        if not self.check():
+            _make(self.path)
+            self.check()
+
+    def check(self) -> bool:
+        """Tell whether it is there.
+
+        Raises:
+            OSError: it is, and unsafe.
+
+        """
+        try:
+            status = self.path.lstat()
+        except FileNotFoundError:
+            return False
+        if not stat.S_ISDIR(status.st_mode):
+            message = "a folder is needed, and no link to one"
+            raise UnsafeFolderError(errno.ENOTDIR, message, str(self.path))
+        if _POSIX:  # pragma: no branch
+            if status.st_uid != os.geteuid():
+                message = "the folder belongs to another user; name one inside it"
+                raise UnsafeFolderError(errno.EPERM, message, str(self.path))
+            if status.st_mode & _WRITABLE_BY_OTHERS:
+                message = "others can write to the folder; chmod go-w, or name one inside it"
+                raise UnsafeFolderError(errno.EPERM, message, str(self.path))
+        return True
+
+    def read(self, name: str, limit: int) -> Secret | str | None:
+        """Give a file's content, what is wrong with it, or ``None`` where there is none.
+
+        Raises:
+            OSError: it cannot be read, or the folder is unsafe.
+
+        """
+        if not self.check():
+            return None
+        try:
+            file = os.open(self.path / name, os.O_RDONLY | _NO_FOLLOW | _NO_WAIT)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno in {errno.ELOOP, errno.EMLINK}:
+                return "it is a symbolic link"
+            raise
+        with os.fdopen(file, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                return "it is not a regular file"
+            content = Secret(stream.read(limit + 1))
+        return content if len(content.data) <= limit else "it is too long"
+
+    def replace(self, name: str, content: Secret) -> None:
+        """Replace a file as a whole, durably, or leave it as it is.
+
+        Raises:
+            OSError: it is not known to have been replaced.
+
+        """
+        self.ensure()
+        self._sweep()
+        temporary = self.path / f".{name}.{secrets.token_hex(8)}.tmp"
+        try:
+            _write(temporary, content)
+            temporary.replace(self.path / name)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        _sync(self.path)
+
+    def _sweep(self) -> None:
+        """Delete, now and then, what writers that died have left behind."""
+        now = time.monotonic()
+        if now - _swept.get(self.path, -_STALE_S) < _STALE_S:
+            return
+        _swept[self.path] = now
+        oldest = time.time() - _STALE_S
+        for left in self.path.glob(".*.tmp"):
+            with contextlib.suppress(OSError):  # somebody else sweeps, too
+                if left.lstat().st_mtime < oldest:
+                    left.unlink()
+
+
+def absolute(path: str | os.PathLike[str]) -> Path:
+    """Give an absolute path, ``~`` expanded, without looking at the file system."""
+    expanded = Path(path).expanduser()
+    if not expanded.is_absolute():
+        expanded = Path.cwd() / expanded
+    return Path(os.path.normpath(expanded))
+
+
+def name_for(key: StoreKey, *others: str) -> str:
+    """Give a file name: readable to begin with, then unlike any other key's.
+
+    It cannot escape the folder, whatever is in the key.
+    """
+    whose = json.dumps([key.base_url, key.client_id, key.org_id, *others])
+    readable = re.sub(r"[^A-Za-z0-9_]+", "-", key.org_id)[:40].strip("-")
+    return f"{readable or 'org'}-{hashlib.sha256(whose.encode()).hexdigest()[:32]}"
+
+
+def _make(path: Path) -> None:
+    """Make a folder and those above it, each for its owner alone."""
+    if not path.parent.exists():
+        _make(path.parent)
+    with contextlib.suppress(FileExistsError):  # somebody else makes it, too
+        path.mkdir(0o700)
+        _sync(path.parent)
+
+
+def _write(path: Path, content: Secret) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, 0o600)
+    with os.fdopen(file, "wb") as stream:
+        stream.write(content.data)
+        stream.flush()
+        os.fsync(file)
+
+
+def _sync(path: Path) -> None:
+    """Have what happened to the names in a folder survive a power cut."""
+    if _POSIX:  # pragma: no branch - elsewhere folders cannot be opened
+        folder = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

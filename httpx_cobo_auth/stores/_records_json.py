@@ -1,0 +1,185 @@
+"""A record as JSON: strictly read, checked for damage, bound to the key that it belongs to.
+
+::
+
+    {"format": 1, "digest": "<SHA-256 of the record>", "record": {"key": …, "token": …, …}}
+
+The digest finds damage that is still JSON, such as one character of a token. The key inside
+keeps a file that was moved to another organization's place from being taken for its own.
+Whoever changes what ``record`` holds, counts ``format`` up; older versions refuse it then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from httpx_cobo_auth._protocol.records import Note, Record
+from httpx_cobo_auth._protocol.throttle import Spacing
+from httpx_cobo_auth._protocol.tokens import Token
+from httpx_cobo_auth.stores._checks import Secret
+
+if TYPE_CHECKING:
+    from httpx_cobo_auth._protocol.records import StoreKey
+
+__all__ = ["MAX_BYTES", "decode", "encode"]
+
+MAX_BYTES = 256 * 1024
+"""No record is longer; what is, need not even be read."""
+
+_FORMAT = 1
+_MAX_COUNT = 2**53
+_MAX_TIME_S = 1e11
+_MAX_TEXT = 4096
+# As replies of the token endpoint are read: anything else could break out of the header.
+_BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+
+
+def encode(key: StoreKey, record: Record) -> Secret:
+    """Give the JSON of a record."""
+    content: dict[str, Any] = {
+        "key": asdict(key),
+        "generation": record.generation,
+        "token": asdict(record.token) if record.token is not None else None,
+        "note": asdict(record.note) if record.note is not None else None,
+        "spacing": asdict(record.spacing),
+    }
+    envelope = {"format": _FORMAT, "digest": _digest(content), "record": content}
+    return Secret(json.dumps(envelope).encode())
+
+
+def decode(key: StoreKey, secret: Secret) -> Record | str:
+    """Give the record or, as text without any of it, what is wrong with the JSON.
+
+    It does not raise, because a traceback would hold the tokens.
+    """
+    try:
+        return _decoded(key, secret.data)
+    except _FlawError as flaw:
+        return str(flaw)
+    except (ValueError, RecursionError):
+        return "it is not JSON"
+
+
+class _FlawError(Exception):
+    """What is wrong; it does not leave this module."""
+
+
+def _decoded(key: StoreKey, data: bytes) -> Record:
+    envelope: Any = json.loads(data, parse_constant=_refuse_constant)
+    version = cast("dict[str, object]", envelope).get("format") if _is_object(envelope) else None
+    if _is_whole(version) and cast("int", version) > _FORMAT:
+        message = f"it has format {_FORMAT + 1} or later; a newer version of this package wrote it"
+        raise _FlawError(message)
+    fields = _fields("the whole", envelope, "format", "digest", "record")
+    if not _is_whole(version) or version != _FORMAT:
+        message = "its format is unknown"
+        raise _FlawError(message)
+    record = fields["record"]
+    if fields["digest"] != _digest(record):
+        message = "it is damaged: the digest does not fit"
+        raise _FlawError(message)
+    content = _fields("record", record, "key", "generation", "token", "note", "spacing")
+    if content["key"] != asdict(key):
+        message = "it belongs to another environment, client or organization"
+        raise _FlawError(message)
+    return Record(
+        _count("generation", content["generation"]),
+        _token(content["token"]) if content["token"] is not None else None,
+        _note(content["note"]) if content["note"] is not None else None,
+        _spacing(content["spacing"]),
+    )
+
+
+def _token(value: object) -> Token:
+    names = ("access_token", "refresh_token", "expires_at", "obtained_at", "scope", "token_type")
+    fields = _fields("token", value, *names)
+    refresh = fields["refresh_token"]
+    return Token(
+        access_token=_bearer("access_token", fields["access_token"]),
+        refresh_token=_bearer("refresh_token", refresh) if refresh is not None else None,
+        expires_at=_time("expires_at", fields["expires_at"]),
+        obtained_at=_time("obtained_at", fields["obtained_at"]),
+        scope=_text("scope", fields["scope"]),
+        token_type=_text("token_type", fields["token_type"]),
+    )
+
+
+def _note(value: object) -> Note:
+    fields = _fields("note", value, "owner", "begun_at")
+    return Note(_text("owner", fields["owner"]), _time("begun_at", fields["begun_at"]))
+
+
+def _spacing(value: object) -> Spacing:
+    fields = _fields("spacing", value, "vain_count", "vain_until", "vain_cause", "forced_at")
+    forced_at = fields["forced_at"]
+    if not isinstance(forced_at, list):
+        _wrong("forced_at")
+    return Spacing(
+        _count("vain_count", fields["vain_count"]),
+        _time("vain_until", fields["vain_until"]),
+        # The path of a request, which may be long.
+        _text("vain_cause", fields["vain_cause"], longest=MAX_BYTES),
+        tuple(_time("forced_at", at) for at in cast("list[object]", forced_at)),
+    )
+
+
+def _fields(what: str, value: object, *names: str) -> dict[str, Any]:
+    """Give the fields of an object that has exactly these."""
+    if not isinstance(value, dict) or cast("dict[str, Any]", value).keys() != set(names):
+        _wrong(what)
+    return cast("dict[str, Any]", value)
+
+
+def _count(what: str, value: object) -> int:
+    if not _is_whole(value) or not 0 <= cast("int", value) <= _MAX_COUNT:
+        _wrong(what)
+    return cast("int", value)
+
+
+def _time(what: str, value: object) -> float:
+    # The comparison is false for NaN, and exact for whole numbers too large for a float.
+    if not (isinstance(value, float) or _is_whole(value)) or not (
+        -_MAX_TIME_S <= cast("float", value) <= _MAX_TIME_S
+    ):
+        _wrong(what)
+    return float(cast("float", value))
+
+
+def _text(what: str, value: object, *, longest: int = _MAX_TEXT) -> str:
+    if not isinstance(value, str) or len(value) > longest:
+        _wrong(what)
+    return value
+
+
+def _bearer(what: str, value: object) -> str:
+    text = _text(what, value)
+    if _BEARER.fullmatch(text) is None:
+        _wrong(what)
+    return text
+
+
+def _wrong(what: str) -> NoReturn:
+    message = f"{what} is not as it should be"
+    raise _FlawError(message)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_object(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _digest(content: object) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _refuse_constant(_name: str) -> NoReturn:
+    # NaN and Infinity, which are no JSON.
+    raise ValueError
