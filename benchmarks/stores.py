@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, cast
 import httpx
 
 from httpx_cobo_auth import CoboOAuth, Environment, FileStore, MemoryStore, PortalApp, Token
-from httpx_cobo_auth._protocol.records import Note, Record, StoreKey
+from httpx_cobo_auth._protocol.records import PendingExchange, Record, StoreKey
 from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def handovers(simulator: CoboSimulator, folder: str) -> None:
             message = "somebody else has the lock"
             raise SystemExit(message)
         old = store.load(key) or Record()
-        noted = Record(old.generation, None, Note("the benchmark", now))
+        noted = Record(old.generation, None, PendingExchange("the benchmark", now))
         store.save(key, noted, expected=old.version)
         to_waiter.write("go\n")
         to_waiter.flush()

@@ -26,16 +26,16 @@ from httpx_cobo_auth import (
     TokenRefusedError,
     TokenReplyError,
 )
-from httpx_cobo_auth._protocol.effects import Answer, ExchangeAnswer, ExchangeFault
+from httpx_cobo_auth._protocol.effects import ExchangeFault, ExchangeReply, ResponseSummary
 from httpx_cobo_auth._protocol.signing import NonceSource
 from httpx_cobo_auth._protocol.verdicts import (
     READ_STATUSES,
     ExchangeFailure,
     Outcome,
     Verdict,
+    classify_exchange,
+    classify_response,
     error_code_of,
-    judge_answer,
-    judge_exchange,
 )
 from httpx_cobo_auth._runtime.requests import Wire
 from httpx_cobo_auth.testing import ManualClock
@@ -79,18 +79,18 @@ class TestAnswers:
     )
     def test_statuses_and_codes(self, status: int, code: int | None, verdict: Verdict) -> None:
         """Hazards 32 and 34: what a token cures, what it might cure, and what it cannot."""
-        assert judge_answer(Answer(status, code)) is verdict
-        assert judge_answer(Answer(status, code, 59.0)) is verdict
+        assert classify_response(ResponseSummary(status, code)) is verdict
+        assert classify_response(ResponseSummary(status, code, 59.0)) is verdict
         assert verdict is Verdict.ACCEPTED or status in READ_STATUSES
 
     @pytest.mark.parametrize("off", [3600.0, -3600.0, 60.5, -60.5])
     @pytest.mark.parametrize("code", [None, 2021, 2022, 2023, 2024])
     def test_a_401_with_the_clock_off(self, off: float, code: int | None) -> None:
         """Hazard 31: the nonce comes first, for it alone may be the reason."""
-        assert judge_answer(Answer(401, code, off)) is Verdict.CLOCK_OFF
-        assert judge_answer(Answer(500, 1000, off)) is Verdict.REFUSED_OR_FAILED
-        assert judge_answer(Answer(403, 2025, off)) is Verdict.FORBIDDEN
-        assert judge_answer(Answer(200, None, off)) is Verdict.ACCEPTED
+        assert classify_response(ResponseSummary(401, code, off)) is Verdict.CLOCK_OFF
+        assert classify_response(ResponseSummary(500, 1000, off)) is Verdict.REFUSED_OR_FAILED
+        assert classify_response(ResponseSummary(403, 2025, off)) is Verdict.FORBIDDEN
+        assert classify_response(ResponseSummary(200, None, off)) is Verdict.ACCEPTED
 
     @pytest.mark.parametrize(
         ("body", "code"),
@@ -129,12 +129,12 @@ class TestAnswers:
 
 # --------------------------------------------------------------------------------- exchanges
 def judge(
-    answer: ExchangeAnswer | ExchangeFault, *, verified: bool = True, spend: Token | None = SPENT
+    answer: ExchangeReply | ExchangeFault, *, verified: bool = True, spend: Token | None = SPENT
 ) -> Token | ExchangeFailure:
-    return judge_exchange(answer, verified=verified, spend=spend, sent_at=START, now=START + 1)
+    return classify_exchange(answer, verified=verified, spend=spend, sent_at=START, now=START + 1)
 
 
-def failure(answer: ExchangeAnswer | ExchangeFault, *, verified: bool = True) -> ExchangeFailure:
+def failure(answer: ExchangeReply | ExchangeFault, *, verified: bool = True) -> ExchangeFailure:
     result = judge(answer, verified=verified)
     assert isinstance(result, ExchangeFailure)
     assert_clean(result)
@@ -150,7 +150,7 @@ def assert_clean(result: ExchangeFailure) -> None:
 
 def answered(status: int, body: object = None, *, signed: bool = True, **more: Any) -> Any:
     content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-    return ExchangeAnswer(status, content or b"", START if signed else None, **more)
+    return ExchangeReply(status, content or b"", START if signed else None, **more)
 
 
 class TestSuccesses:
@@ -204,7 +204,7 @@ class TestSuccesses:
     @pytest.mark.parametrize("signed", [True, False])
     def test_a_success_that_is_too_long(self, *, signed: bool) -> None:
         """Hazard 26: it was not read to its end, so nobody can say whether it is signed."""
-        result = failure(ExchangeAnswer(200, None, START if signed else None))
+        result = failure(ExchangeReply(200, None, START if signed else None))
         assert isinstance(result.error, TokenReplyError)
         assert "too long" in str(result.error)
 
@@ -300,7 +300,7 @@ class TestErrors:
     @pytest.mark.parametrize("status", [400, 429, 500, 503])
     def test_an_error_in_no_known_shape(self, status: int, body: bytes | None) -> None:
         """Hazard 26: the status is what there is; the body is repeated nowhere."""
-        result = failure(ExchangeAnswer(status, body, START))
+        result = failure(ExchangeReply(status, body, START))
         fields = {name: value for name, value in vars(result.error).items() if value is not None}
         assert fields == {"status": status}
         assert str(result.error).count(f"HTTP {status})") == 1
@@ -322,7 +322,7 @@ class TestErrors:
     def test_tokens_that_were_not_sent_are_left_out_as_well(self) -> None:
         """Hazard 37: ``org_implicit`` sends none, but comes after a grant that did."""
         answer = answered(400, {"error_description": f"{ACCESS} {REFRESH}"})
-        result = judge_exchange(
+        result = classify_exchange(
             answer, verified=True, spend=None, sent_at=START, now=START, known=SPENT
         )
         assert isinstance(result, ExchangeFailure)
@@ -356,7 +356,7 @@ class TestErrors:
         self, status: int, body: bytes | None, *, signed: bool, verified: bool, off: float | None
     ) -> None:
         """Hazard 26: every answer is a token or a failure without a secret."""
-        answer = ExchangeAnswer(status, body, START if signed else None, off)
+        answer = ExchangeReply(status, body, START if signed else None, off)
         result = judge(answer, verified=verified)
         if isinstance(result, ExchangeFailure):
             assert_clean(result)

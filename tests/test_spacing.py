@@ -6,30 +6,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpx_cobo_auth._protocol.records import Note, Record, StoreKey
-from httpx_cobo_auth._protocol.throttle import Spacing
+from httpx_cobo_auth._protocol.records import PendingExchange, Record, StoreKey
+from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from tests.fuzzing import fuzz
 
 NOW = 1_800_000_000.0
 
 
-def vain(times: int) -> Spacing:
+def vain(times: int) -> RenewalThrottle:
     """Give the memory of so many renewals in vain, each after the wait for it, the last now."""
-    spacing = Spacing()
+    throttle = RenewalThrottle()
     for left in reversed(range(times)):
-        spacing = spacing.in_vain(NOW - 1000 * left, "GET /x")
-    return spacing
+        throttle = throttle.ineffective(NOW - 1000 * left, "GET /x")
+    return throttle
 
 
-def forced(*ago: float) -> Spacing:
-    return Spacing(forced_at=tuple(NOW - seconds for seconds in ago))
+def forced(*ago: float) -> RenewalThrottle:
+    return RenewalThrottle(forced_at=tuple(NOW - seconds for seconds in ago))
 
 
 class TestInVain:
     def test_at_first_nothing_waits(self) -> None:
         """Hazard 27: one forced renewal is free."""
-        assert Spacing().wait(NOW) == 0.0
-        assert Spacing().contention(NOW) == 0.0
+        assert RenewalThrottle().wait(NOW) == 0.0
+        assert RenewalThrottle().contention(NOW) == 0.0
 
     @pytest.mark.parametrize(
         ("times", "seconds"),
@@ -37,30 +37,30 @@ class TestInVain:
     )
     def test_each_one_in_vain_doubles_the_wait(self, times: int, seconds: float) -> None:
         """Hazard 27: from 30 s to 10 min."""
-        spacing = vain(times)
-        assert spacing.vain_count == times
-        assert spacing.wait(NOW) == seconds
-        assert spacing.wait(NOW + seconds - 1) == 1
-        assert spacing.wait(NOW + seconds) == 0
-        assert spacing.wait(NOW + 10 * seconds) == 0
+        throttle = vain(times)
+        assert throttle.ineffective_count == times
+        assert throttle.wait(NOW) == seconds
+        assert throttle.wait(NOW + seconds - 1) == 1
+        assert throttle.wait(NOW + seconds) == 0
+        assert throttle.wait(NOW + 10 * seconds) == 0
 
     def test_a_count_out_of_a_record_breaks_nothing(self) -> None:
         """Hazard 21: however large it is; a power of two would not fit into a float."""
-        spacing = Spacing(vain_count=10**9).in_vain(NOW, "GET /x")
-        assert spacing.wait(NOW) == 600
+        throttle = RenewalThrottle(ineffective_count=10**9).ineffective(NOW, "GET /x")
+        assert throttle.wait(NOW) == 600
 
     def test_acceptance_ends_it(self) -> None:
         """Hazard 43: the waits are forgotten; how often renewals were forced is not."""
-        spacing = vain(3).forced(NOW).accepted()
-        assert spacing == Spacing(forced_at=(NOW,))
-        assert spacing.wait(NOW) == 0
+        throttle = vain(3).forced(NOW).accepted()
+        assert throttle == RenewalThrottle(forced_at=(NOW,))
+        assert throttle.wait(NOW) == 0
 
     def test_one_renewal_is_in_vain_once(self) -> None:
         """Hazard 27: for however many requests at the same time; none prolongs the wait."""
-        spacing = vain(1)
-        assert spacing.in_vain(NOW + 29, "POST /y") is spacing
-        later = spacing.in_vain(NOW + 31, "POST /y")
-        assert (later.vain_count, later.vain_cause) == (2, "POST /y")
+        throttle = vain(1)
+        assert throttle.ineffective(NOW + 29, "POST /y") is throttle
+        later = throttle.ineffective(NOW + 31, "POST /y")
+        assert (later.ineffective_count, later.ineffective_cause) == (2, "POST /y")
         assert later.wait(NOW + 31) == 60
 
     @pytest.mark.parametrize("step", [-3600.0, -86400.0])
@@ -83,15 +83,15 @@ class TestContention:
     )
     def test_more_are_held_off(self, count: int, seconds: float) -> None:
         """Hazard 43: somebody else renews the same token; the more, the longer."""
-        spacing = forced(*[0.0] * count)
-        assert spacing.contention(NOW) == spacing.wait(NOW) == seconds
-        assert spacing.contention(NOW + seconds) == spacing.wait(NOW + seconds) == 0.0
+        throttle = forced(*[0.0] * count)
+        assert throttle.contention(NOW) == throttle.wait(NOW) == seconds
+        assert throttle.contention(NOW + seconds) == throttle.wait(NOW + seconds) == 0.0
 
     def test_the_wait_counts_from_the_last_one(self) -> None:
         """Hazard 43: oldest first, as they are noted."""
-        spacing = forced(300, 200, 100, 10)
-        assert spacing.contention(NOW) == 20
-        assert spacing.contention(NOW + 20) == 0
+        throttle = forced(300, 200, 100, 10)
+        assert throttle.contention(NOW) == 20
+        assert throttle.contention(NOW + 20) == 0
 
     def test_after_an_hour_they_are_forgotten(self) -> None:
         """Hazard 43: also from the record, which does not grow."""
@@ -109,24 +109,29 @@ class TestContention:
 
     def test_the_longer_of_both_waits_counts(self) -> None:
         """Hazard 43: in vain and contention at once."""
-        assert forced(*[5] * 4).in_vain(NOW, "x").wait(NOW) == 30
-        assert forced(*[0] * 9).in_vain(NOW, "x").wait(NOW) == 600
+        assert forced(*[5] * 4).ineffective(NOW, "x").wait(NOW) == 30
+        assert forced(*[0] * 9).ineffective(NOW, "x").wait(NOW) == 600
 
 
 @fuzz(500)
 @given(
-    spacing=st.builds(
-        Spacing,
-        vain_count=st.integers(0, 10**12),
-        vain_until=st.floats(allow_nan=False),
-        vain_cause=st.text(max_size=3),
+    throttle=st.builds(
+        RenewalThrottle,
+        ineffective_count=st.integers(0, 10**12),
+        ineffective_until=st.floats(allow_nan=False),
+        ineffective_cause=st.text(max_size=3),
         forced_at=st.lists(st.floats(NOW - 1e4, NOW + 1e4), max_size=20).map(tuple),
     ),
     now=st.floats(NOW - 1e4, NOW + 1e4),
 )
-def test_no_wait_is_longer_than_ten_minutes(spacing: Spacing, now: float) -> None:
+def test_no_wait_is_longer_than_ten_minutes(throttle: RenewalThrottle, now: float) -> None:
     """Hazard 27: whatever a stored record says."""
-    for memory in (spacing, spacing.forced(now), spacing.in_vain(now, "x"), spacing.accepted()):
+    for memory in (
+        throttle,
+        throttle.forced(now),
+        throttle.ineffective(now, "x"),
+        throttle.accepted(),
+    ):
         assert 0.0 <= memory.wait(now) <= 600.0 + 1e-3
         assert 0.0 <= memory.contention(now) <= 600.0 + 1e-3
 
@@ -135,11 +140,11 @@ class TestRecords:
     def test_versions_tell_records_apart(self) -> None:
         """By generation and by the exchange noted; what else is in it does not matter."""
         record = Record()
-        noted = record.noting(Note("me", NOW))
+        noted = record.with_pending(PendingExchange("me", NOW))
         assert record.version == (0, None)
         assert noted.version == (0, "me")
-        assert Record(7, spacing=vain(1)).version == (7, None)
-        assert noted.noting(None) == record
+        assert Record(7, throttle=vain(1)).version == (7, None)
+        assert noted.with_pending(None) == record
 
     def test_a_key_says_whose_token_it_is(self) -> None:
         """Hazard 35: environment, client and organization, each of them."""

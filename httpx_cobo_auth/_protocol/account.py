@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from httpx_cobo_auth._protocol.throttle import Spacing
+from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth._protocol.tokens import HeldToken, TokenState
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ class Account:
         self.begun: bool = False
         self.epoch: int = 0
         self.unsaved: Unsaved | None = None
-        self.spacing: Spacing = Spacing()
-        self._spacing_reset = Spacing()
+        self.throttle: RenewalThrottle = RenewalThrottle()
+        self._spacing_reset = RenewalThrottle()
         self._seen = 0
         self._early_from = float("-inf")
         self._look_from = float("-inf")
@@ -86,7 +86,7 @@ class Account:
 
     # ------------------------------------------------------------------------------- tokens
     @property
-    def calm(self) -> bool:
+    def settled(self) -> bool:
         """Whether nothing is known that would keep a FRESH token from being used at once."""
         return not self.begun and self.refused is None and self.unsaved is None
 
@@ -113,12 +113,12 @@ class Account:
     def saw(self, record: Record) -> None:
         """Learn a record's generation and spacing."""
         self._seen = max(self._seen, record.generation)
-        if record.spacing != self._spacing_reset and (
-            record.spacing.vain_until >= self.spacing.vain_until
+        if record.throttle != self._spacing_reset and (
+            record.throttle.ineffective_until >= self.throttle.ineffective_until
         ):
-            self.spacing = record.spacing
+            self.throttle = record.throttle
 
-    def is_news(self, record: Record) -> bool:
+    def is_newer(self, record: Record) -> bool:
         """Tell whether the record has a token other than ours, and not an older one."""
         return (
             record.token is not None
@@ -201,19 +201,19 @@ class Account:
 
     def forced_wait(self) -> float:
         """Seconds before the next forced renewal."""
-        return self.spacing.wait(self.settings.clock.time())
+        return self.throttle.wait(self.settings.clock.time())
 
     def vain(self, cause: str) -> bool:
         """Note that a forced renewal did not help; ``False`` where that is known already."""
-        before = self.spacing
-        self.spacing = before.in_vain(self.settings.clock.time(), cause)
-        return self.spacing is not before
+        before = self.throttle
+        self.throttle = before.ineffective(self.settings.clock.time(), cause)
+        return self.throttle is not before
 
     def accepted(self, cause: str) -> None:
         """Note that a request was accepted; it may be the one that renewals did not help."""
-        if self.spacing.vain_count and self.spacing.vain_cause == cause:
-            self._spacing_reset = self.spacing
-            self.spacing = self.spacing.accepted()
+        if self.throttle.ineffective_count and self.throttle.ineffective_cause == cause:
+            self._spacing_reset = self.throttle
+            self.throttle = self.throttle.accepted()
 
     # -------------------------------------------------------------------------- saving later
     def keep_unsaved(self, record: Record, expected: Version) -> None:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from httpx_cobo_auth.events import Event
 
 __all__ = [
-    "Answer",
     "BeginWrite",
     "CorrectClock",
     "Drain",
@@ -29,13 +28,14 @@ __all__ = [
     "Enter",
     "Entry",
     "Exchange",
-    "ExchangeAnswer",
     "ExchangeFault",
+    "ExchangeReply",
     "Flow",
     "Leave",
     "Load",
     "LockStore",
     "Outlives",
+    "ResponseSummary",
     "Save",
     "Send",
     "Sleep",
@@ -48,7 +48,7 @@ _T = TypeVar("_T")
 # ---------------------------------------------------------------------- the caller's request
 @dataclass(slots=True)  # Not frozen: one is made for every request, and that takes longer.
 class Send:
-    """Attach the token, sign anew, send the caller's request. Result: ``Answer``.
+    """Attach the token, sign anew, send the caller's request. Result: ``ResponseSummary``.
 
     The write entered by ``BeginWrite`` ends with the answer's headers.
     """
@@ -57,7 +57,7 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ResponseSummary:
     """How the server answered the caller's request.
 
     Attributes:
@@ -89,7 +89,7 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
-class ExchangeAnswer:
+class ExchangeReply:
     """The token endpoint answered.
 
     Attributes:

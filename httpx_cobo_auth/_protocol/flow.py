@@ -15,16 +15,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from httpx_cobo_auth._protocol.effects import BeginWrite, CorrectClock, EndWrite, Flow, Send
-from httpx_cobo_auth._protocol.maintenance import forget, look_for_newer, note_vain, save_later
+from httpx_cobo_auth._protocol.maintenance import (
+    forget,
+    look_for_newer,
+    record_ineffective,
+    save_later,
+)
 from httpx_cobo_auth._protocol.renew import renew
-from httpx_cobo_auth._protocol.renewal_request import Need, Urgency
+from httpx_cobo_auth._protocol.renewal_request import RenewalRequest, Urgency
 from httpx_cobo_auth._protocol.tokens import TokenState
-from httpx_cobo_auth._protocol.verdicts import Verdict, judge_answer
+from httpx_cobo_auth._protocol.verdicts import Verdict, classify_response
 from httpx_cobo_auth.errors import CoboAuthError, RenewalTimeoutError
 
 if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.account import Account
-    from httpx_cobo_auth._protocol.effects import Answer
+    from httpx_cobo_auth._protocol.effects import ResponseSummary
     from httpx_cobo_auth._protocol.tokens import HeldToken
 
 __all__ = ["Call", "CoboFlow", "signed_flow"]
@@ -95,12 +100,12 @@ class CoboFlow:
         tries: _Tries | None = None
         while True:
             held = account.held
-            if call.write or held is None or not account.calm or not held.is_fresh(clock):
+            if call.write or held is None or not account.settled or not held.is_fresh(clock):
                 held = yield from self._choose(write=call.write)
-            answer: Answer = yield Send(held)
-            verdict = judge_answer(answer)
+            answer: ResponseSummary = yield Send(held)
+            verdict = classify_response(answer)
             if verdict is Verdict.ACCEPTED:
-                if account.spacing.vain_count:
+                if account.throttle.ineffective_count:
                     account.accepted(call.cause)
                 return
             tries = tries or _Tries()
@@ -129,11 +134,11 @@ class CoboFlow:
             tries.superseded += 1
             return True
         if tries.forced:
-            yield from note_vain(account, call.cause)
+            yield from record_ineffective(account, call.cause)
             return False
         epoch = account.epoch
         try:
-            renewed, _ = yield from self._renew(Need(Urgency.FORCED, held))
+            renewed, _ = yield from self._renew(RenewalRequest(Urgency.FORCED, held))
         except CoboAuthError:
             # Refused, and not replaced: the next flow tries that first, lest a write be refused.
             if account.refused is not held:
@@ -153,7 +158,9 @@ class CoboFlow:
     def renew(self) -> Flow[HeldToken]:
         """Get a token that was asked for after this call began."""
         account = self._account
-        need = Need(Urgency.EXPLICIT, account.held, sent_after=account.settings.clock.time())
+        need = RenewalRequest(
+            Urgency.EXPLICIT, account.held, sent_after=account.settings.clock.time()
+        )
         held, _ = yield from self._renew(need)
         if held is None:
             message = "another renewal came first, again and again"
@@ -176,7 +183,7 @@ class CoboFlow:
             if write:
                 yield BeginWrite()
             held = account.held
-            if held is not None and account.calm and held.is_fresh(clock):
+            if held is not None and account.settled and held.is_fresh(clock):
                 return held
             need = self._need(tried, write=write)
             if need is None and held is not None:
@@ -190,7 +197,7 @@ class CoboFlow:
         message = "tokens expire, or are replaced, faster than they can be used"
         raise RenewalTimeoutError(message)
 
-    def _need(self, tried: int | None, *, write: bool) -> Need | None:
+    def _need(self, tried: int | None, *, write: bool) -> RenewalRequest | None:
         """Tell what kind of renewal has to come first, if any.
 
         ``tried`` is the count of exchanges at the end of the last attempt; once tried, only
@@ -199,9 +206,9 @@ class CoboFlow:
         account = self._account
         held, state = account.held, account.state
         if held is None or state is TokenState.EXPIRED:
-            return Need(Urgency.REQUIRED, None)
+            return RenewalRequest(Urgency.REQUIRED, None)
         if account.begun and account.epoch != tried:
-            return Need(Urgency.DOUBT, held, patient=write)
+            return RenewalRequest(Urgency.DOUBT, held, patient=write)
         if tried is not None:
             return None
         cause = account.refused_cause
@@ -210,18 +217,18 @@ class CoboFlow:
             # one the token was exposed, or no new one was to be had just now: that forces
             # nothing, and a read need not wait for the next attempt.
             patient = write or bool(cause)
-            return Need(Urgency.DOUBT, held, patient=patient, cause=cause)
+            return RenewalRequest(Urgency.DOUBT, held, patient=patient, cause=cause)
         if state is TokenState.STALE:
-            return Need(Urgency.EARLY, held, patient=write)
+            return RenewalRequest(Urgency.EARLY, held, patient=write)
         return None
 
-    def _renew(self, need: Need) -> Flow[tuple[HeldToken | None, int]]:
+    def _renew(self, need: RenewalRequest) -> Flow[tuple[HeldToken | None, int]]:
         return (yield from renew(self._account, need, verified=self._verified, shared=self._shared))
 
 
 def signed_flow() -> Flow[None]:
     """Carry one request through that is only signed (Cobo Auth), without a token."""
-    answer: Answer = yield Send(None)
-    if judge_answer(answer) is Verdict.CLOCK_OFF:
+    answer: ResponseSummary = yield Send(None)
+    if classify_response(answer) is Verdict.CLOCK_OFF:
         yield CorrectClock(answer.seconds_off or 0.0)
         yield Send(None)

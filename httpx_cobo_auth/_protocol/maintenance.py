@@ -16,7 +16,7 @@ from httpx_cobo_auth._protocol.effects import (
     UnlockStore,
 )
 from httpx_cobo_auth._protocol.records import Record
-from httpx_cobo_auth._protocol.reports import Newsroom
+from httpx_cobo_auth._protocol.reports import RenewalReports
 from httpx_cobo_auth.errors import RenewalTimeoutError, StoreError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.effects import Entry
     from httpx_cobo_auth._protocol.tokens import HeldToken
 
-__all__ = ["forget", "look_for_newer", "newer_record", "note_vain", "save_later"]
+__all__ = ["forget", "look_for_newer", "newer_record", "record_ineffective", "save_later"]
 
 
 def newer_record(account: Account) -> Flow[Record | None]:
@@ -34,7 +34,7 @@ def newer_record(account: Account) -> Flow[Record | None]:
     except StoreError:
         return None
     # A noted exchange is about to replace that token, or has killed it.
-    return record if record and record.note is None and account.is_news(record) else None
+    return record if record and record.pending is None and account.is_newer(record) else None
 
 
 def look_for_newer(account: Account, held: HeldToken) -> Flow[bool]:
@@ -46,7 +46,7 @@ def look_for_newer(account: Account, held: HeldToken) -> Flow[bool]:
     entry: Entry = yield Enter(0.0)
     if not entry.entered:
         return False
-    news = Newsroom(account)
+    news = RenewalReports(account)
     record = yield from newer_record(account)
     if record is not None:
         account.saw(record)
@@ -57,15 +57,15 @@ def look_for_newer(account: Account, held: HeldToken) -> Flow[bool]:
     return bool(news.events)
 
 
-def note_vain(account: Account, cause: str) -> Flow[None]:
+def record_ineffective(account: Account, cause: str) -> Flow[None]:
     """Remember that a renewal did not help; let other processes know, if they can be told."""
     if not account.vain(cause):
         return
     try:
         if (yield LockStore(0.0)):
             record: Record | None = yield Load()
-            if record is not None and record.note is None:
-                yield Save(replace(record, spacing=account.spacing), record.version)
+            if record is not None and record.pending is None:
+                yield Save(replace(record, throttle=account.throttle), record.version)
     except StoreError:
         pass
     yield UnlockStore()
@@ -111,7 +111,7 @@ def forget(account: Account) -> Flow[None]:
         raise RenewalTimeoutError(message)
     record: Record = (yield Load()) or Record()
     generation = max(account.next_generation, record.generation + 1)
-    empty = Record(generation, spacing=record.spacing)
+    empty = Record(generation, throttle=record.throttle)
     yield Save(empty, record.version)
     account.forget()
     account.saw(empty)

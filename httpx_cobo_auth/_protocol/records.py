@@ -13,12 +13,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from httpx_cobo_auth._protocol.throttle import Spacing
+from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 
 if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.tokens import Token
 
-__all__ = ["Note", "Record", "StoreKey", "Version"]
+__all__ = ["PendingExchange", "Record", "StoreKey", "Version"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class StoreKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class PendingExchange:
     """An exchange has begun.
 
     Attributes:
@@ -69,14 +69,14 @@ class Record:
 
     generation: int = 0
     token: Token | None = None
-    note: Note | None = None
-    spacing: Spacing = Spacing()
+    pending: PendingExchange | None = None
+    throttle: RenewalThrottle = RenewalThrottle()
 
     @property
     def version(self) -> Version:
         """What a save that replaces this record has to expect."""
-        return self.generation, self.note.owner if self.note else None
+        return self.generation, self.pending.owner if self.pending else None
 
-    def noting(self, note: Note | None) -> Record:
+    def with_pending(self, pending: PendingExchange | None) -> Record:
         """Give the same record with that note."""
-        return replace(self, note=note)
+        return replace(self, pending=pending)

@@ -20,14 +20,14 @@ from httpx_cobo_auth.errors import CoboAuthError, RenewalTimeoutError, TokenRefu
 if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.account import Account
     from httpx_cobo_auth._protocol.effects import Entry
-    from httpx_cobo_auth._protocol.renewal_request import Need
+    from httpx_cobo_auth._protocol.renewal_request import RenewalRequest
     from httpx_cobo_auth._protocol.tokens import HeldToken
 
 __all__ = ["renew"]
 
 
 def renew(
-    account: Account, need: Need, *, verified: bool, shared: bool
+    account: Account, need: RenewalRequest, *, verified: bool, shared: bool
 ) -> Flow[tuple[HeldToken | None, int]]:
     """Get a token that meets the need.
 
@@ -73,7 +73,7 @@ def renew(
     return held, epoch
 
 
-def _enter(account: Account, need: Need) -> Flow[bool]:
+def _enter(account: Account, need: RenewalRequest) -> Flow[bool]:
     """Take the seat; ``False`` where somebody else's renewal has settled the matter."""
     clock = account.settings.clock
     patience = account.settings.timeouts.wait if need.patient else 0.0
@@ -83,8 +83,8 @@ def _enter(account: Account, need: Need) -> Flow[bool]:
         if entry.entered:
             return True
         # A token in doubt will do only where there was no answer, or no end.
-        in_vain = entry.error is not None or not entry.ended
-        if need.met_by(account, doubtful=in_vain) is not None:
+        ineffective = entry.error is not None or not entry.ended
+        if need.met_by(account, doubtful=ineffective) is not None:
             return False
         if need.optional and (entry.error is not None or not entry.ended):
             return False

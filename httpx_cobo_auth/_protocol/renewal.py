@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from httpx_cobo_auth._protocol.effects import Drain, Flow, Load, LockStore, Outlives, Save, Sleep
 from httpx_cobo_auth._protocol.maintenance import newer_record
-from httpx_cobo_auth._protocol.records import Note, Record
+from httpx_cobo_auth._protocol.records import PendingExchange, Record
 from httpx_cobo_auth._protocol.renewal_request import Urgency
-from httpx_cobo_auth._protocol.reports import Newsroom
+from httpx_cobo_auth._protocol.reports import RenewalReports
 from httpx_cobo_auth._protocol.token_endpoint import Failed, exchange
 from httpx_cobo_auth.errors import (
     CoboAuthError,
@@ -26,7 +26,7 @@ from httpx_cobo_auth.errors import (
 if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.account import Account
     from httpx_cobo_auth._protocol.records import Version
-    from httpx_cobo_auth._protocol.renewal_request import Need
+    from httpx_cobo_auth._protocol.renewal_request import RenewalRequest
     from httpx_cobo_auth._protocol.token_endpoint import Issued
     from httpx_cobo_auth._protocol.tokens import HeldToken, Token
 
@@ -41,9 +41,11 @@ _GRACE_FRACTION = 1 / 4
 class Renewal:
     """A renewal by whoever has the seat."""
 
-    def __init__(self, account: Account, need: Need, *, verified: bool, shared: bool) -> None:
+    def __init__(
+        self, account: Account, need: RenewalRequest, *, verified: bool, shared: bool
+    ) -> None:
         """Prepare; nothing is tried yet."""
-        self.news: Newsroom = Newsroom(account)
+        self.news: RenewalReports = RenewalReports(account)
         self._account = account
         self._settings = account.settings
         self._need = need
@@ -84,8 +86,8 @@ class Renewal:
             # That needs no lock. Whoever would fail looks, however often that is: another
             # process may have got a token meanwhile.
             record = yield from self._glance()
-            under_way = self._shared and record is not None and record.note is not None
-            held = self._take_over(record) if record is not None and not record.note else None
+            under_way = self._shared and record is not None and record.pending is not None
+            held = self._take_over(record) if record is not None and not record.pending else None
             if held is not None:
                 return held
         if held_off and not under_way:
@@ -123,7 +125,7 @@ class Renewal:
 
     def _take_over(self, record: Record) -> HeldToken | None:
         account = self._account
-        if account.is_news(record):
+        if account.is_newer(record):
             account.saw(record)
             self.news.taken_over(account.adopt(record))
         return self._need.met_by(account)
@@ -138,8 +140,8 @@ class Renewal:
         else:
             account.unsaved = None
         # Also where an exchange of ours, for which no note could be written, was lost.
-        lost = account.begun and not account.is_news(record)
-        broken = lost or record.note is not None or account.rolled_back(record)
+        lost = account.begun and not account.is_newer(record)
+        broken = lost or record.pending is not None or account.rolled_back(record)
         held = self._take_over(record)
         account.saw(record)
         if broken:
@@ -173,8 +175,8 @@ class Renewal:
         self, record: Record, expected: Version, spend: Token | None
     ) -> Flow[HeldToken | None]:
         account, need, settings = self._account, self._need, self._settings
-        note = Note(settings.new_owner(), settings.clock.time())
-        noted = record.noting(note)
+        pending = PendingExchange(settings.new_owner(), settings.clock.time())
+        noted = record.with_pending(pending)
         try:
             yield Save(noted, expected)
             expected = noted.version
@@ -194,7 +196,7 @@ class Renewal:
         early = need.optional
         limit = settings.timeouts.early_exchange if early else settings.timeouts.exchange
         if not (yield Outlives(limit + _CLEARANCE_S)):
-            yield from self._take_back(record, expected, noted=record.note is not None)
+            yield from self._take_back(record, expected, noted=record.pending is not None)
             message = "the store's lock would not outlive the exchange"
             raise RenewalTimeoutError(message)
         # Of now: should another take over from us meanwhile, its record is no older than ours.
@@ -226,16 +228,16 @@ class Renewal:
 
     def _adopt(self, issued: Issued, generation: int, expected: Version) -> Flow[HeldToken | None]:
         account = self._account
-        spacing = account.spacing
+        throttle = account.throttle
         now = self._settings.clock.time()
         if self._forced:
-            spacing = spacing.forced(now)
+            throttle = throttle.forced(now)
             if self._need.cause:
-                spacing = spacing.in_vain(now, self._need.cause)
-            account.spacing = spacing
-            if spacing.contention(now) > 0.0:
-                self.news.contention(spacing.contention(now))
-        new = Record(generation, issued.token, None, spacing)
+                throttle = throttle.ineffective(now, self._need.cause)
+            account.throttle = throttle
+            if throttle.contention(now) > 0.0:
+                self.news.contention(throttle.contention(now))
+        new = Record(generation, issued.token, None, throttle)
         held = account.adopt(new)
         account.unsaved = None
         try:

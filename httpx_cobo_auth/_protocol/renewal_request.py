@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.account import Account
     from httpx_cobo_auth._protocol.tokens import HeldToken
 
-__all__ = ["Need", "Urgency"]
+__all__ = ["RenewalRequest", "Urgency"]
 
 
 class Urgency(enum.Enum):
@@ -29,7 +29,7 @@ class Urgency(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class RenewalRequest:
     """What a caller wants of a renewal.
 
     Attributes:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from httpx_cobo_auth.errors import CoboAuthError
     from httpx_cobo_auth.events import Event
 
-__all__ = ["Newsroom"]
+__all__ = ["RenewalReports"]
 
 
 class _Whose(TypedDict):
@@ -29,7 +29,7 @@ class _Whose(TypedDict):
     at: float
 
 
-class Newsroom:
+class RenewalReports:
     """Collects events; a handler that is slow or makes requests must not hold up anybody."""
 
     def __init__(self, account: Account) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-__all__ = ["Spacing"]
+__all__ = ["RenewalThrottle"]
 
 _FIRST_WAIT_S = 30.0
 _LONGEST_WAIT_S = 600.0
@@ -21,7 +21,7 @@ _FORCED_FREELY = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Spacing:
+class RenewalThrottle:
     """The memory of forced renewals, kept in the stored record.
 
     Attributes:
@@ -32,14 +32,14 @@ class Spacing:
 
     """
 
-    vain_count: int = 0
-    vain_until: float = 0.0
-    vain_cause: str = ""
+    ineffective_count: int = 0
+    ineffective_until: float = 0.0
+    ineffective_cause: str = ""
     forced_at: tuple[float, ...] = ()
 
     def wait(self, now: float) -> float:
         """Give the seconds to wait before the next forced renewal; 0.0 for none."""
-        until = max(self.vain_until, self._contention_until(now))
+        until = max(self.ineffective_until, self._contention_until(now))
         # Longer than any wait there is: the clock was set back, the wait means nothing.
         return until - now if 0 < until - now <= _LONGEST_WAIT_S else 0.0
 
@@ -52,28 +52,28 @@ class Spacing:
         excess = len(recent) - _FORCED_FREELY
         return 0.0 if excess < 0 else recent[-1] + _doubled(excess)
 
-    def forced(self, now: float) -> Spacing:
+    def forced(self, now: float) -> RenewalThrottle:
         """Note a forced renewal."""
         recent = [at for at in self.forced_at if now - _CONTENTION_WINDOW_S < at <= now]
         return replace(self, forced_at=(*recent, now))
 
-    def in_vain(self, now: float, cause: str) -> Spacing:
+    def ineffective(self, now: float, cause: str) -> RenewalThrottle:
         """Note that a forced renewal did not help the request that caused it.
 
         One renewal is in vain once, for however many requests.
         """
-        if 0.0 < self.vain_until - now <= _LONGEST_WAIT_S:
+        if 0.0 < self.ineffective_until - now <= _LONGEST_WAIT_S:
             return self
         return replace(
             self,
-            vain_count=self.vain_count + 1,
-            vain_until=now + _doubled(self.vain_count),
-            vain_cause=cause,
+            ineffective_count=self.ineffective_count + 1,
+            ineffective_until=now + _doubled(self.ineffective_count),
+            ineffective_cause=cause,
         )
 
-    def accepted(self) -> Spacing:
+    def accepted(self) -> RenewalThrottle:
         """Note that the request whose renewals were in vain has been accepted."""
-        return Spacing(forced_at=self.forced_at)
+        return RenewalThrottle(forced_at=self.forced_at)
 
 
 def _doubled(times: int) -> float:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from httpx_cobo_auth._protocol.effects import CorrectClock, Exchange, Flow, Sleep
 from httpx_cobo_auth._protocol.maintenance import newer_record
 from httpx_cobo_auth._protocol.tokens import Token
-from httpx_cobo_auth._protocol.verdicts import Outcome, judge_exchange
+from httpx_cobo_auth._protocol.verdicts import Outcome, classify_exchange
 
 if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.account import Account
-    from httpx_cobo_auth._protocol.effects import ExchangeAnswer, ExchangeFault
+    from httpx_cobo_auth._protocol.effects import ExchangeFault, ExchangeReply
     from httpx_cobo_auth._protocol.records import Record
     from httpx_cobo_auth._protocol.verdicts import ExchangeFailure
     from httpx_cobo_auth.errors import CoboAuthError
@@ -73,8 +73,8 @@ def exchange(
     while True:
         sent_at = clock.time()
         timeout = min(settings.timeouts.request, max(_LEAST_S, deadline - clock.monotonic()))
-        answer: ExchangeAnswer | ExchangeFault = yield Exchange(spend, timeout)
-        result = judge_exchange(
+        answer: ExchangeReply | ExchangeFault = yield Exchange(spend, timeout)
+        result = classify_exchange(
             answer,
             verified=verified,
             spend=spend,
@@ -112,5 +112,5 @@ def _delay(failure: ExchangeFailure, attempt: int, jitter: float) -> float:
     return max(backoff * (0.5 + jitter / 2), failure.retry_after or 0.0)
 
 
-def _seconds_off(answer: ExchangeAnswer | ExchangeFault) -> float:
+def _seconds_off(answer: ExchangeReply | ExchangeFault) -> float:
     return getattr(answer, "seconds_off", None) or 0.0

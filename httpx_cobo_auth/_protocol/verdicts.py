@@ -22,16 +22,16 @@ from httpx_cobo_auth.errors import (
 )
 
 if TYPE_CHECKING:
-    from httpx_cobo_auth._protocol.effects import Answer, ExchangeAnswer
+    from httpx_cobo_auth._protocol.effects import ExchangeReply, ResponseSummary
 
 __all__ = [
     "READ_STATUSES",
     "ExchangeFailure",
     "Outcome",
     "Verdict",
+    "classify_exchange",
+    "classify_response",
     "error_code_of",
-    "judge_answer",
-    "judge_exchange",
 ]
 
 READ_STATUSES = frozenset({401, 403, 500})
@@ -67,7 +67,7 @@ class Verdict(enum.Enum):
     """Refused for what no token can mend: key, signature, address, environment."""
 
 
-def judge_answer(answer: Answer) -> Verdict:
+def classify_response(answer: ResponseSummary) -> Verdict:
     """Tell what an answer to the caller's request means."""
     if answer.status not in READ_STATUSES:
         return Verdict.ACCEPTED
@@ -118,8 +118,8 @@ class ExchangeFailure:
     retry_after: float | None = None
 
 
-def judge_exchange(
-    answer: ExchangeAnswer | ExchangeFault,
+def classify_exchange(
+    answer: ExchangeReply | ExchangeFault,
     *,
     verified: bool,
     spend: Token | None,
@@ -151,7 +151,7 @@ def judge_exchange(
 
 
 def _judge_success(
-    answer: ExchangeAnswer, *, signed: bool, spend: Token | None, sent_at: float, now: float
+    answer: ExchangeReply, *, signed: bool, spend: Token | None, sent_at: float, now: float
 ) -> Token | ExchangeFailure:
     if answer.body is None:
         reason = "it is too long"
@@ -167,7 +167,7 @@ def _judge_success(
     return ExchangeFailure(Outcome.UNKNOWN, TokenReplyError(message, status=answer.status))
 
 
-def _judge_error(answer: ExchangeAnswer, said: dict[str, Any], *, signed: bool) -> ExchangeFailure:
+def _judge_error(answer: ExchangeReply, said: dict[str, Any], *, signed: bool) -> ExchangeFailure:
     status = answer.status
     if status == _TOO_MANY_REQUESTS or (signed and said["error_code"] in _TOO_MANY):
         message = f"the token endpoint limits the rate of requests ({_in_words(status, said)})"
@@ -189,7 +189,7 @@ def _judge_error(answer: ExchangeAnswer, said: dict[str, Any], *, signed: bool) 
     return ExchangeFailure(Outcome.UNKNOWN, error, answer.retry_after)
 
 
-def _said(answer: ExchangeAnswer, *tokens: Token | None) -> dict[str, Any]:
+def _said(answer: ExchangeReply, *tokens: Token | None) -> dict[str, Any]:
     """Give the fields of either error shape, without any token that it may repeat."""
     secrets = [
         secret

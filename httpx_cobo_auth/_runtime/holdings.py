@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from httpx_cobo_auth._protocol.records import Record, Version
     from httpx_cobo_auth._runtime.ops import Steps, Waiting
-    from httpx_cobo_auth._runtime.permits import Home, Ticket
+    from httpx_cobo_auth._runtime.permits import Home, Permit
     from httpx_cobo_auth._runtime.session import Session
     from httpx_cobo_auth._runtime.store_access import AsyncCustody
     from httpx_cobo_auth.errors import CoboAuthError
@@ -61,8 +61,8 @@ class Holdings:
         self._session = session
         self._driver = driver
         self._custody: Custody | AsyncCustody | None = None
-        self.seat: Ticket | None = None
-        self.write: Ticket | None = None
+        self.seat: Permit | None = None
+        self.write: Permit | None = None
 
     # ----------------------------------------------------------------------------- the gate
     def enter(self, timeout: float) -> Steps[Entry]:

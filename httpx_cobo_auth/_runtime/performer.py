@@ -11,7 +11,6 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, assert_never
 
 from httpx_cobo_auth._protocol.effects import (
-    Answer,
     BeginWrite,
     CorrectClock,
     Drain,
@@ -20,13 +19,14 @@ from httpx_cobo_auth._protocol.effects import (
     EndWrite,
     Enter,
     Exchange,
-    ExchangeAnswer,
     ExchangeFault,
+    ExchangeReply,
     Flow,
     Leave,
     Load,
     LockStore,
     Outlives,
+    ResponseSummary,
     Save,
     Send,
     Sleep,
@@ -45,14 +45,14 @@ if TYPE_CHECKING:
     import httpx
 
     from httpx_cobo_auth._runtime.ops import Steps
-    from httpx_cobo_auth._runtime.permits import Ticket
+    from httpx_cobo_auth._runtime.permits import Permit
     from httpx_cobo_auth._runtime.session import Session
 
 __all__ = ["Performer"]
 
 _T = TypeVar("_T")
 _LONGEST_TEXT = 200
-_FINE = Answer(200)
+_FINE = ResponseSummary(200)
 """Any status that says nothing about our credentials."""
 
 
@@ -160,7 +160,7 @@ class Performer:
         assert_never(effect)
 
     # --------------------------------------------------------------------- requests, sent
-    def _send(self, effect: Send) -> Steps[Answer]:
+    def _send(self, effect: Send) -> Steps[ResponseSummary]:
         session, request = self._session, self._request
         assert request is not None  # noqa: S101 - a flow that sends was given a request
         held, holdings = effect.held, self._held
@@ -192,9 +192,11 @@ class Performer:
             # Longer than any error of Cobo's, and still holding the connection that an exchange
             # would need: the caller's alone.
             return _FINE
-        return Answer(status, error_code_of(body), wire.seconds_off(response, body, self._base))
+        return ResponseSummary(
+            status, error_code_of(body), wire.seconds_off(response, body, self._base)
+        )
 
-    def _exchange(self, effect: Exchange) -> Steps[ExchangeAnswer | ExchangeFault]:
+    def _exchange(self, effect: Exchange) -> Steps[ExchangeReply | ExchangeFault]:
         session, timeout = self._session, effect.timeout
         self._base = session.wire.nonces.base
         request = session.wire.exchange_request(
@@ -238,7 +240,7 @@ class Performer:
         text = f"{type(error).__name__}: {error}"[:_LONGEST_TEXT]
         return ExchangeFault(TokenEndpointError(f"the token endpoint {what} ({text})"), unsent)
 
-    def _inside(self, ticket: Ticket | None, request: httpx.Request | SendOwn) -> Steps[Any]:
+    def _inside(self, ticket: Permit | None, request: httpx.Request | SendOwn) -> Steps[Any]:
         assert ticket is not None  # noqa: S101 - an exchange has its seat, a write its ticket
         reset = parents.set((*parents.get(), ticket.number))
         try:

@@ -4,7 +4,7 @@ The gate never waits: every method returns at once, under a mutex held for momen
 to wait registers a *waiter* with ``wake()``, callable from any thread, and asks again when
 woken; so threads, asyncio and trio, in any number of event loops, wait at one gate.
 
-What is handed out, a seat or a write in flight, is a ``Ticket`` that belongs to no task and
+What is handed out, a seat or a write in flight, is a ``Permit`` that belongs to no task and
 no thread. It is released once, from anywhere, and at the latest when it is garbage: a flow
 abandoned with its event loop never runs its ``finally``, but what it held still dies. So the
 gate knows tickets by number only, lest it keep them alive; and since garbage may be collected
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from httpx_cobo_auth.errors import CoboAuthError
 
-__all__ = ["Gate", "Home", "Ticket", "Waiter"]
+__all__ = ["Gate", "Home", "Permit", "Waiter"]
 
 # Of all gates together: inside of one gate's ticket, another's may be asked for.
 _numbers = itertools.count(1)
@@ -48,7 +48,7 @@ class Home(Protocol):
         ...
 
 
-class Ticket:
+class Permit:
     """Something to be given back once: the renewer's seat, or a write in flight."""
 
     __slots__ = ("_gate", "number")
@@ -120,7 +120,7 @@ class Gate:
 
     def enter(
         self, waiter: Waiter | None, parents: tuple[int, ...] = (), home: Home | None = None
-    ) -> Ticket | None:
+    ) -> Permit | None:
         """Take the seat, or register to be woken when it is given back.
 
         Args:
@@ -143,13 +143,13 @@ class Gate:
                 self._seat = number = self._number(home)
                 self._seat_until = self._monotonic() + self._seat_timeout
                 self._door_closed = False
-                ticket = Ticket(self, number)
+                ticket = Permit(self, number)
         self._settle()
         return ticket
 
     def begin_write(
         self, waiter: Waiter | None, parents: tuple[int, ...] = (), home: Home | None = None
-    ) -> Ticket | None:
+    ) -> Permit | None:
         """Enter a write as in flight, or register to be woken when the door opens again.
 
         Inside of another write, or of the exchange itself, there is no waiting.
@@ -166,7 +166,7 @@ class Gate:
             else:
                 number = self._number(home)
                 self._writes.add(number)
-                ticket = Ticket(self, number)
+                ticket = Permit(self, number)
         if self._releases:
             self._settle()
         return ticket

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from httpx_cobo_auth._protocol.effects import ExchangeAnswer
+from httpx_cobo_auth._protocol.effects import ExchangeReply
 from httpx_cobo_auth._protocol.signing import canonical_query, request_digest, verified_time
 from httpx_cobo_auth.errors import (
     RedirectedError,
@@ -116,10 +116,10 @@ class Wire:
 
     def exchange_answer(
         self, response: httpx.Response, body: bytes | None, base: float | None = None
-    ) -> ExchangeAnswer:
+    ) -> ExchangeReply:
         """Give what matters of an answer of the token endpoint; ``base``: as for seconds_off."""
         server_time = self._server_time(response, body)
-        return ExchangeAnswer(
+        return ExchangeReply(
             status=response.status_code,
             body=body,
             server_time=server_time,

@@ -17,8 +17,8 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from httpx_cobo_auth._protocol.records import Note, Record
-from httpx_cobo_auth._protocol.throttle import Spacing
+from httpx_cobo_auth._protocol.records import PendingExchange, Record
+from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth._protocol.tokens import Token
 from httpx_cobo_auth.stores._checks import Secret
 
@@ -44,8 +44,8 @@ def encode(key: StoreKey, record: Record) -> Secret:
         "key": asdict(key),
         "generation": record.generation,
         "token": asdict(record.token) if record.token is not None else None,
-        "note": asdict(record.note) if record.note is not None else None,
-        "spacing": asdict(record.spacing),
+        "pending": asdict(record.pending) if record.pending is not None else None,
+        "throttle": asdict(record.throttle),
     }
     envelope = {"format": _FORMAT, "digest": _digest(content), "record": content}
     return Secret(json.dumps(envelope).encode())
@@ -82,15 +82,15 @@ def _decoded(key: StoreKey, data: bytes) -> Record:
     if fields["digest"] != _digest(record):
         message = "it is damaged: the digest does not fit"
         raise _FlawError(message)
-    content = _fields("record", record, "key", "generation", "token", "note", "spacing")
+    content = _fields("record", record, "key", "generation", "token", "pending", "throttle")
     if content["key"] != asdict(key):
         message = "it belongs to another environment, client or organization"
         raise _FlawError(message)
     return Record(
         _count("generation", content["generation"]),
         _token(content["token"]) if content["token"] is not None else None,
-        _note(content["note"]) if content["note"] is not None else None,
-        _spacing(content["spacing"]),
+        _note(content["pending"]) if content["pending"] is not None else None,
+        _spacing(content["throttle"]),
     )
 
 
@@ -108,21 +108,28 @@ def _token(value: object) -> Token:
     )
 
 
-def _note(value: object) -> Note:
-    fields = _fields("note", value, "owner", "begun_at")
-    return Note(_text("owner", fields["owner"]), _time("begun_at", fields["begun_at"]))
+def _note(value: object) -> PendingExchange:
+    fields = _fields("pending", value, "owner", "begun_at")
+    return PendingExchange(_text("owner", fields["owner"]), _time("begun_at", fields["begun_at"]))
 
 
-def _spacing(value: object) -> Spacing:
-    fields = _fields("spacing", value, "vain_count", "vain_until", "vain_cause", "forced_at")
+def _spacing(value: object) -> RenewalThrottle:
+    fields = _fields(
+        "throttle",
+        value,
+        "ineffective_count",
+        "ineffective_until",
+        "ineffective_cause",
+        "forced_at",
+    )
     forced_at = fields["forced_at"]
     if not isinstance(forced_at, list):
         _wrong("forced_at")
-    return Spacing(
-        _count("vain_count", fields["vain_count"]),
-        _time("vain_until", fields["vain_until"]),
+    return RenewalThrottle(
+        _count("ineffective_count", fields["ineffective_count"]),
+        _time("ineffective_until", fields["ineffective_until"]),
         # The path of a request, which may be long.
-        _text("vain_cause", fields["vain_cause"], longest=MAX_BYTES),
+        _text("ineffective_cause", fields["ineffective_cause"], longest=MAX_BYTES),
         tuple(_time("forced_at", at) for at in cast("list[object]", forced_at)),
     )
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from unittest import SkipTest
 
-from httpx_cobo_auth._protocol.records import Note
+from httpx_cobo_auth._protocol.records import PendingExchange
 from httpx_cobo_auth.errors import StoreConflictError
 from httpx_cobo_auth.testing._actors import count_up, expect, opening, record_of, take
 from httpx_cobo_auth.testing._contract_records import (
@@ -83,7 +83,7 @@ class LockContract:
             start = threading.Barrier(_CROWD)
 
             def save(number: int) -> bool:
-                record = record_of(1).noting(Note(f"owner-{number}", 1.0))
+                record = record_of(1).with_pending(PendingExchange(f"owner-{number}", 1.0))
                 start.wait()
                 try:
                     store.save(KEY, record, expected=NO_RECORD)

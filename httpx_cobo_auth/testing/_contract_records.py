@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from unittest import SkipTest
 
-from httpx_cobo_auth._protocol.records import Note, Record, StoreKey
-from httpx_cobo_auth._protocol.throttle import Spacing
+from httpx_cobo_auth._protocol.records import PendingExchange, Record, StoreKey
+from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth.errors import StoreConflictError
 from httpx_cobo_auth.testing._actors import (
     SECRET,
@@ -94,8 +94,8 @@ class RecordsContract:
         record = Record(
             3,
             record_of(3).token,
-            Note("owner", 1_800_000_000.5),
-            Spacing(2, 1_800_000_030.25, "GET /v2/wallets/ä", (1.5, 2.5)),
+            PendingExchange("owner", 1_800_000_000.5),
+            RenewalThrottle(2, 1_800_000_030.25, "GET /v2/wallets/ä", (1.5, 2.5)),
         )
         with opening(make_store) as store:
             locked_save(store, record, expected=NO_RECORD)
@@ -125,7 +125,7 @@ class RecordsContract:
 
     def test_only_the_expected_version_is_replaced(self, make_store: MakesStore) -> None:
         """The version is generation and note together."""
-        noted = record_of(1).noting(Note("owner", 1.0))
+        noted = record_of(1).with_pending(PendingExchange("owner", 1.0))
         with opening(make_store) as store:
             expect_conflict(store, record_of(1), (1, None))
             locked_save(store, record_of(1), expected=NO_RECORD)
@@ -139,7 +139,7 @@ class RecordsContract:
 
     def test_a_noted_exchange_is_there_for_the_next_one(self, make_store: MakesStore) -> None:
         """Whoever gets the lock after its owner left without a result finds the note."""
-        noted = record_of(1).noting(Note("owner", 1.0))
+        noted = record_of(1).with_pending(PendingExchange("owner", 1.0))
         with opening(make_store) as store:
             lock = take(store, KEY, TTL_S)
             store.save(KEY, noted, expected=NO_RECORD)

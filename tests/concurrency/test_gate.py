@@ -14,7 +14,7 @@ import pytest
 from httpx_cobo_auth import MemoryStore
 from httpx_cobo_auth._protocol.records import StoreKey
 from httpx_cobo_auth._runtime.backends import AsyncWaiter, SyncWaiter
-from httpx_cobo_auth._runtime.permits import Gate, Ticket
+from httpx_cobo_auth._runtime.permits import Gate, Permit
 from httpx_cobo_auth._runtime.store_access import Custody
 from httpx_cobo_auth.errors import TokenEndpointError
 
@@ -40,7 +40,7 @@ class Bell:
 class Garbage:
     """A cycle that holds a ticket: released by the garbage collector, and by nobody else."""
 
-    def __init__(self, ticket: Ticket) -> None:
+    def __init__(self, ticket: Permit) -> None:
         self.ticket = ticket
         self.itself = self
 
@@ -50,7 +50,7 @@ def gate(clock: ManualClock) -> Gate:
     return Gate(SEAT_TIMEOUT_S, clock.monotonic)
 
 
-def taken(ticket: Ticket | None) -> Ticket:
+def taken(ticket: Permit | None) -> Permit:
     assert ticket is not None
     return ticket
 

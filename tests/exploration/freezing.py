@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from httpx_cobo_auth._protocol.account import Account
 from httpx_cobo_auth._protocol.flow import CoboFlow
 from httpx_cobo_auth._protocol.renewal import Renewal
-from httpx_cobo_auth._protocol.reports import Newsroom
+from httpx_cobo_auth._protocol.reports import RenewalReports
 from httpx_cobo_auth._protocol.settings import Settings, Timeouts
-from httpx_cobo_auth._protocol.throttle import Spacing
+from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth._protocol.tokens import HeldToken, Token
 from httpx_cobo_auth.errors import CoboAuthError
 from httpx_cobo_auth.events import Event
@@ -79,7 +79,7 @@ def frozen(value: object, owners: set[str] | None = None) -> Hashable:  # noqa: 
             owners.add(value)
         return value
     match value:
-        case None | bool() | int() | float() | bytes() | enum.Enum() | Token() | Spacing():
+        case None | bool() | int() | float() | bytes() | enum.Enum() | Token() | RenewalThrottle():
             return value
         case HeldToken():
             # Compared by identity in the flow; players see to it that it is the same thing.
@@ -93,7 +93,7 @@ def frozen(value: object, owners: set[str] | None = None) -> Hashable:  # noqa: 
             return type(value).__name__, str(value)
         case Renewal():
             return frozen(value.news), frozen(value._need), value._attempted, value._forced
-        case Newsroom():
+        case RenewalReports():
             return tuple([type(event).__name__ for event in value.events])
         case Event() | CoboFlow() | Account() | Settings() | Timeouts() | Clock():
             return type(value).__name__

@@ -117,9 +117,11 @@ class Mishaps(Performing):
         doubt = process.doubt
         if doubt is Doubt.NONE and caller.killing:
             doubt = Doubt.LOST
-            in_vain = how is Injected.WORSE and isinstance(effect, Exchange) and not effect.spend
+            ineffective = (
+                how is Injected.WORSE and isinstance(effect, Exchange) and not effect.spend
+            )
         else:
-            in_vain = bool(caller.seat) or isinstance(effect, Enter)
-        if doubt is Doubt.LOST and in_vain:
+            ineffective = bool(caller.seat) or isinstance(effect, Enter)
+        if doubt is Doubt.LOST and ineffective:
             doubt = Doubt.EXCUSED
         return set_process(world, caller.process, process._replace(doubt=doubt))

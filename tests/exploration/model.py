@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from httpx_cobo_auth._protocol.records import Note, Record
+from httpx_cobo_auth._protocol.records import PendingExchange, Record
 from httpx_cobo_auth._protocol.tokens import Token
 from tests.exploration.freezing import OWNER
 from tests.exploration.mishaps import Mishaps
@@ -67,8 +67,8 @@ class Model(Mishaps):
                 expires_at=expires_at,
                 obtained_at=expires_at - LIFETIME_S,
             )
-            note = Note(f"{OWNER}gone", NOON) if scenario.noted else None
-            record = Record(1, token, note)
+            pending = PendingExchange(f"{OWNER}gone", NOON) if scenario.noted else None
+            record = Record(1, token, pending)
         held = None if record is None or scenario.stored or scenario.noted else record
         account = self.players.account_knowing(held, NOON)
         processes = 1 + max(actor.process for actor in scenario.actors)
@@ -200,9 +200,11 @@ class Model(Mishaps):
     def _check_spacing(self, world: World) -> None:
         """Check that a renewal in vain counts once, however many it was in vain for."""
         for number, process in enumerate(world.processes):
-            spacing = self.players.account(number, process.account).spacing
-            if spacing.vain_count > world.cobo.issued - (self.scenario.left is not None):
-                message = f"{spacing.vain_count} renewals in vain, of {world.cobo.issued - 1}"
+            throttle = self.players.account(number, process.account).throttle
+            if throttle.ineffective_count > world.cobo.issued - (self.scenario.left is not None):
+                message = (
+                    f"{throttle.ineffective_count} renewals in vain, of {world.cobo.issued - 1}"
+                )
                 raise Broken(message)
 
     def _held_off(self, world: World, number: int) -> bool:

@@ -9,7 +9,7 @@ from httpx_cobo_auth._protocol.effects import (
     Enter,
     Entry,
     Exchange,
-    ExchangeAnswer,
+    ExchangeReply,
     Leave,
     Load,
     LockStore,
@@ -25,7 +25,7 @@ from tests.exploration.world import ACCEPTED, FAILED, Caller, Doubt, Phase, Worl
 
 __all__ = ["Performing"]
 
-_REFUSED = ExchangeAnswer(400, b'{"error": "invalid_grant", "error_description": "no"}')
+_REFUSED = ExchangeReply(400, b'{"error": "invalid_grant", "error_description": "no"}')
 _CONFLICT = StoreConflictError("the record moved on since it was read")
 _WAITED = RenewalTimeoutError("waited in vain for a renewal to end before sending a write")
 

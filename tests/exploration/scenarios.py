@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from httpx_cobo_auth._protocol.effects import Answer
+from httpx_cobo_auth._protocol.effects import ResponseSummary
 from httpx_cobo_auth._protocol.flow import CoboFlow
 from tests.exploration.players import Actor
 from tests.exploration.world import Scenario, request
@@ -14,7 +14,7 @@ STALE_S = 600.0
 EXPIRED_S = 20.0
 ALMOST_EXPIRED_S = 32.0
 JUMP_S = 5.0
-UNAUTHORIZED = Answer(401)
+UNAUTHORIZED = ResponseSummary(401)
 
 READ = request()
 WRITE = request(write=True)

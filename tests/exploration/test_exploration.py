@@ -14,16 +14,16 @@ import pytest
 from httpx_cobo_auth._protocol import flow
 from httpx_cobo_auth._protocol import token_endpoint as exchange
 from httpx_cobo_auth._protocol.account import Account
-from httpx_cobo_auth._protocol.records import Note, Record
+from httpx_cobo_auth._protocol.records import PendingExchange, Record
 from httpx_cobo_auth._protocol.renewal import Renewal
-from httpx_cobo_auth._protocol.renewal_request import Need
-from httpx_cobo_auth._protocol.throttle import Spacing
+from httpx_cobo_auth._protocol.renewal_request import RenewalRequest
+from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth._protocol.verdicts import (
     ExchangeFailure,
     Outcome,
     Verdict,
-    judge_answer,
-    judge_exchange,
+    classify_exchange,
+    classify_response,
 )
 from httpx_cobo_auth._runtime.permits import Gate
 from tests.exploration.explore import Explored, PropertyBrokenError, explore_named
@@ -32,9 +32,9 @@ from tests.exploration.scenarios import BY_NAME, SCENARIOS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from httpx_cobo_auth._protocol.effects import Answer, Flow
+    from httpx_cobo_auth._protocol.effects import Flow, ResponseSummary
     from httpx_cobo_auth._protocol.tokens import HeldToken, Token
-    from httpx_cobo_auth._runtime.permits import Ticket, Waiter
+    from httpx_cobo_auth._runtime.permits import Permit, Waiter
     from httpx_cobo_auth.errors import CoboAuthError
 
 DEEP = int(os.environ.get("EXPLORE_DEEP", "0"))
@@ -73,7 +73,7 @@ def open_door(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let writes begin during an exchange."""
     begin_write = Gate.begin_write
 
-    def begin(self: Gate, waiter: Waiter | None) -> Ticket | None:
+    def begin(self: Gate, waiter: Waiter | None) -> Permit | None:
         closed, self._door_closed = self._door_closed, False
         ticket = begin_write(self, waiter)
         self._door_closed = closed
@@ -94,10 +94,10 @@ def nobody_woken(monkeypatch: pytest.MonkeyPatch) -> None:
 def no_note(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exchange without noting it."""
 
-    def noting(self: Record, _note: Note | None) -> Record:
+    def with_pending(self: Record, _note: PendingExchange | None) -> Record:
         return self
 
-    monkeypatch.setattr(Record, "noting", noting)
+    monkeypatch.setattr(Record, "with_pending", with_pending)
 
 
 def no_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,35 +111,37 @@ def no_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def doubt_is_good_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take a token that may have died for one that is wanted."""
-    met_by = Need.met_by
+    met_by = RenewalRequest.met_by
 
-    def any_will_do(self: Need, account: Account, *, doubtful: bool = False) -> HeldToken | None:
+    def any_will_do(
+        self: RenewalRequest, account: Account, *, doubtful: bool = False
+    ) -> HeldToken | None:
         del doubtful
         return met_by(self, account, doubtful=True)
 
-    monkeypatch.setattr(Need, "met_by", any_will_do)
+    monkeypatch.setattr(RenewalRequest, "met_by", any_will_do)
 
 
 def lost_is_unsent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Send a refresh token again whose answer was lost."""
 
     def judge(*args: Any, **kwargs: Any) -> Token | ExchangeFailure:  # noqa: ANN401
-        result = judge_exchange(*args, **kwargs)
+        result = classify_exchange(*args, **kwargs)
         if isinstance(result, ExchangeFailure) and result.outcome is Outcome.UNKNOWN:
             return ExchangeFailure(Outcome.UNPROCESSED, result.error)
         return result
 
-    monkeypatch.setattr(exchange, "judge_exchange", judge)
+    monkeypatch.setattr(exchange, "classify_exchange", judge)
 
 
 def failed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replay writes after a 500/1000 as after a 401."""
 
-    def judge(answer: Answer) -> Verdict:
-        verdict = judge_answer(answer)
+    def judge(answer: ResponseSummary) -> Verdict:
+        verdict = classify_response(answer)
         return Verdict.REFUSED if verdict is Verdict.REFUSED_OR_FAILED else verdict
 
-    monkeypatch.setattr(flow, "judge_answer", judge)
+    monkeypatch.setattr(flow, "classify_response", judge)
 
 
 def renewed_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,12 +167,12 @@ def seat_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def each_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Count a renewal in vain once for each request that it did not help."""
-    in_vain = Spacing.in_vain
+    ineffective = RenewalThrottle.ineffective
 
-    def once_more(self: Spacing, now: float, cause: str) -> Spacing:
-        return in_vain(self, now + 1000.0 * self.vain_count, cause)
+    def once_more(self: RenewalThrottle, now: float, cause: str) -> RenewalThrottle:
+        return ineffective(self, now + 1000.0 * self.ineffective_count, cause)
 
-    monkeypatch.setattr(Spacing, "in_vain", once_more)
+    monkeypatch.setattr(RenewalThrottle, "ineffective", once_more)
 
 
 @pytest.mark.parametrize(

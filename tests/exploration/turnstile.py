@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from httpx_cobo_auth._runtime.permits import Gate, Ticket
+from httpx_cobo_auth._runtime.permits import Gate, Permit
 
 __all__ = ["GateState", "Passed", "Turnstile"]
 
@@ -67,7 +67,7 @@ class Turnstile:
     def _ask(self, state: GateState, what: str, who: int) -> Passed:
         gate = self._gate
         self._set(state)
-        ticket: Ticket | None = None
+        ticket: Permit | None = None
         granted = True
         match what:
             case "enter":

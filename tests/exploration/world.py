@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from httpx_cobo_auth._protocol.effects import Answer, ExchangeAnswer
+from httpx_cobo_auth._protocol.effects import ExchangeReply, ResponseSummary
 from httpx_cobo_auth._protocol.flow import Call, CoboFlow
 from tests.exploration.players import Actor, Broken
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Caller", "Cobo", "Injected", "Phase", "Process", "Scenario", "World"]
 
 LIFETIME_S = 43199
-ACCEPTED = Answer(200)
-FAILED = Answer(500, 1000)
+ACCEPTED = ResponseSummary(200)
+FAILED = ResponseSummary(500, 1000)
 
 
 class Phase(enum.IntEnum):
@@ -241,7 +241,7 @@ class Scenario:
     stored: bool = False
     noted: bool = False
     revoked: bool = False
-    refusal: Answer = FAILED
+    refusal: ResponseSummary = FAILED
     accepts: bool = True
     refuses: bool = False
     grants: bool = True
@@ -287,7 +287,7 @@ def _starting(name: str, write: bool) -> Callable[[CoboFlow], Flow[Any]]:  # noq
     return lambda flow: flow.request(Call(method, url, write))
 
 
-def reply(token: int) -> ExchangeAnswer:
+def reply(token: int) -> ExchangeReply:
     """Give the token endpoint's answer that issues a token."""
     fields = {
         "access_token": f"a{token}",
@@ -295,7 +295,7 @@ def reply(token: int) -> ExchangeAnswer:
         "expires_in": LIFETIME_S,
         "token_type": "Bearer",
     }
-    return ExchangeAnswer(200, json.dumps(fields).encode())
+    return ExchangeReply(200, json.dumps(fields).encode())
 
 
 def number_of(token: str) -> int:

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any, cast
 
 from httpx_cobo_auth._protocol.account import Account
 from httpx_cobo_auth._protocol.effects import (
-    Answer,
     Drain,
     Emit,
     Enter,
     Entry,
     Exchange,
-    ExchangeAnswer,
     ExchangeFault,
+    ExchangeReply,
     Leave,
     Load,
     LockStore,
     Outlives,
+    ResponseSummary,
     Save,
     Send,
 )
 from httpx_cobo_auth._protocol.flow import Call, CoboFlow
-from httpx_cobo_auth._protocol.records import Note, Record, StoreKey
+from httpx_cobo_auth._protocol.records import PendingExchange, Record, StoreKey
 from httpx_cobo_auth._protocol.settings import Settings
 from httpx_cobo_auth._protocol.tokens import HeldToken, Token
 from httpx_cobo_auth.errors import CoboAuthError, TokenEndpointError
@@ -59,7 +59,7 @@ __all__ = [
 KEY = StoreKey("https://cobo.test/v2", "client", "org")
 LIFETIME_S = 43199
 OWNER = "me"
-FINE = Answer(200)
+FINE = ResponseSummary(200)
 ENTERED = Entry(entered=True)
 _URL = "https://cobo.test/v2/wallets"
 
@@ -166,7 +166,7 @@ def write(path: str = "/v2/transfer", *, replay: bool = False) -> Call:
 
 def noted(record: Record, at: float) -> Record:
     """Give the record with the note of an exchange begun then."""
-    return record.noting(Note(OWNER, at))
+    return record.with_pending(PendingExchange(OWNER, at))
 
 
 def fault(*, unsent: bool) -> ExchangeFault:
@@ -176,12 +176,12 @@ def fault(*, unsent: bool) -> ExchangeFault:
 
 def reply(
     name: str, at: float, *, status: int = 200, refresh: bool = True, lifetime: int = LIFETIME_S
-) -> ExchangeAnswer:
+) -> ExchangeReply:
     """Issue tokens of that name."""
     fields: dict[str, Any] = {"access_token": f"access-{name}", "expires_in": lifetime}
     if refresh:
         fields["refresh_token"] = f"refresh-{name}"
-    return ExchangeAnswer(status, json.dumps(fields).encode(), server_time=at)
+    return ExchangeReply(status, json.dumps(fields).encode(), server_time=at)
 
 
 class Desk:
@@ -276,13 +276,13 @@ class Desk:
         spend: Token | None,
         *,
         generation: int = 0,
-        spacing: Any = None,  # noqa: ANN401 - a Spacing
+        throttle: Any = None,  # noqa: ANN401 - a Spacing
     ) -> Iterator[Step]:
         """Exchange and save."""
         before = stored or Record()
         token = replace(self.token(name))
         after = Record(
-            generation or before.generation + 1, token, spacing=spacing or before.spacing
+            generation or before.generation + 1, token, throttle=throttle or before.throttle
         )
         expected: Version = (before.generation, OWNER)
         yield Exchange(spend, self.account.settings.timeouts.request), reply(name, self.now)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from httpx_cobo_auth._protocol.effects import (
-    Answer,
     BeginWrite,
     CorrectClock,
     Drain,
@@ -18,11 +17,12 @@ from httpx_cobo_auth._protocol.effects import (
     Enter,
     Entry,
     Exchange,
-    ExchangeAnswer,
+    ExchangeReply,
     Leave,
     Load,
     LockStore,
     Outlives,
+    ResponseSummary,
     Save,
     Send,
     UnlockStore,
@@ -56,11 +56,11 @@ if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.effects import Effect
     from httpx_cobo_auth._protocol.flow import Call
     from httpx_cobo_auth._protocol.records import Record
-    from httpx_cobo_auth._protocol.throttle import Spacing
+    from httpx_cobo_auth._protocol.throttle import RenewalThrottle
     from tests.flow.stepping import Step
 
-DEAD = Answer(500, 1000)
-REFUSED = Answer(401, 2021)
+DEAD = ResponseSummary(500, 1000)
+REFUSED = ResponseSummary(401, 2021)
 NOT_TO_BE_HAD = False
 
 
@@ -70,7 +70,7 @@ def test_a_fresh_read_is_sent_and_nothing_else(status: int) -> None:
     """No lock, no store, no gate."""
     desk = Desk()
     desk.having("a")
-    play(desk.flow.request(read()), (Send(desk.held), Answer(status)))
+    play(desk.flow.request(read()), (Send(desk.held), ResponseSummary(status)))
 
 
 def test_a_fresh_write_enters_itself_as_in_flight_and_nothing_else() -> None:
@@ -84,10 +84,10 @@ def test_a_genuine_fault_says_nothing_about_the_token() -> None:
     """500 and 403 with other codes, or none, go to the caller; nothing is renewed."""
     desk = Desk()
     desk.having("a")
-    play(desk.flow.request(read()), (Send(desk.held), Answer(500, 5000)))
-    play(desk.flow.request(read()), (Send(desk.held), Answer(500)))
-    play(desk.flow.request(read()), (Send(desk.held), Answer(403, 12)))
-    assert desk.account.calm
+    play(desk.flow.request(read()), (Send(desk.held), ResponseSummary(500, 5000)))
+    play(desk.flow.request(read()), (Send(desk.held), ResponseSummary(500)))
+    play(desk.flow.request(read()), (Send(desk.held), ResponseSummary(403, 12)))
+    assert desk.account.settled
 
 
 # ------------------------------------------------------------------------------------- STALE
@@ -207,7 +207,7 @@ def test_with_an_expired_token_a_failure_is_raised() -> None:
     desk = Desk()
     stored = desk.having("a")
     desk.expire()
-    refused = ExchangeAnswer(400, b'{"error": "invalid_grant"}', server_time=desk.now)
+    refused = ExchangeReply(400, b'{"error": "invalid_grant"}', server_time=desk.now)
     with pytest.raises(TokenRefusedError) as caught:
         play(
             desk.flow.request(read()),
@@ -323,7 +323,7 @@ def test_tokens_that_die_before_a_write_is_sent_end_in_an_error() -> None:
     desk = Desk()
     names = itertools.count(1)
 
-    def slow(_: Effect) -> ExchangeAnswer:
+    def slow(_: Effect) -> ExchangeReply:
         sent_at = desk.now
         desk.clock.advance(10)
         return reply(str(next(names)), sent_at, lifetime=5)
@@ -343,7 +343,7 @@ def test_dead_tokens_that_somebody_else_saves_end_in_an_error() -> None:
         generation = next(generations)
         return desk.record(str(generation), generation, lifetime=0.0)
 
-    refused = ExchangeAnswer(400, b"{}", server_time=desk.now)
+    refused = ExchangeReply(400, b"{}", server_time=desk.now)
     rules: dict[type, object] = {Enter: ENTERED, LockStore: True, Drain: True, Outlives: True}
     rules |= {Load: dead, Exchange: refused}
     with pytest.raises(RenewalTimeoutError, match="faster than they can be used"):
@@ -355,7 +355,7 @@ def test_a_dead_token_that_somebody_else_saves_is_no_answer_to_a_refusal() -> No
     """An exchange has been sent: the flow must not end with its answer, so it raises."""
     desk = Desk()
     stored = desk.having("a")
-    refused = ExchangeAnswer(400, b"{}", server_time=desk.now)
+    refused = ExchangeReply(400, b"{}", server_time=desk.now)
     rules: dict[type, object] = {Enter: ENTERED, LockStore: True, Drain: True, Outlives: True}
     found = iter([None, stored, desk.record("b", 2, lifetime=0.0)])
 
@@ -382,27 +382,27 @@ def test_a_token_that_another_thread_brings_meanwhile_is_looked_at_anew(
 
 
 # ---------------------------------------------------------------------- 401 that can be cured
-@pytest.mark.parametrize("answer", [REFUSED, Answer(401), Answer(401, None, 3.0)])
+@pytest.mark.parametrize("answer", [REFUSED, ResponseSummary(401), ResponseSummary(401, None, 3.0)])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_a_401_is_cured_by_a_renewal_and_one_replay_whatever_the_method(
-    method: str, answer: Answer
+    method: str, answer: ResponseSummary
 ) -> None:
     """JSON or not: the request was refused before it ran."""
     desk = Desk()
     stored = desk.having("a")
     writes = method != "GET"
-    spacing = desk.account.spacing.forced(desk.now)
+    throttle = desk.account.throttle.forced(desk.now)
     play(
         desk.flow.request(call(method)),
         *([BeginWrite()] if writes else []),
         (Sending("a"), answer),
         *desk.until_noted(stored, glance=True),
-        *desk.exchanged(stored, "b", stored.token, spacing=spacing),
+        *desk.exchanged(stored, "b", stored.token, throttle=throttle),
         TokenRenewed,
         *([BeginWrite()] if writes else []),
         (Sending("b"), FINE),
     )
-    assert desk.account.spacing.vain_count == 0
+    assert desk.account.throttle.ineffective_count == 0
 
 
 def test_a_401_is_cured_by_a_newer_token_in_the_store() -> None:
@@ -446,14 +446,14 @@ def test_a_replay_that_is_refused_again_was_in_vain_and_is_handed_over() -> None
     """The record tells other processes; nobody forces another renewal for a while."""
     desk = Desk()
     stored = desk.having("a")
-    forced = desk.account.spacing.forced(desk.now)
-    vain = forced.in_vain(desk.now, "GET /v2/wallets")
+    forced = desk.account.throttle.forced(desk.now)
+    vain = forced.ineffective(desk.now, "GET /v2/wallets")
     renewed = desk.record("b", 2)
     play(
         desk.flow.request(read()),
         (Sending("a"), REFUSED),
         *desk.until_noted(stored, glance=True),
-        *desk.exchanged(stored, "b", stored.token, spacing=forced),
+        *desk.exchanged(stored, "b", stored.token, throttle=forced),
         TokenRenewed,
         (Sending("b"), REFUSED),
         (LockStore(0.0), True),
@@ -505,9 +505,9 @@ def test_a_401_that_no_token_can_mend_is_handed_over(code: int, request_: Call) 
     play(
         desk.flow.request(request_),
         *([BeginWrite()] if request_.write else []),
-        (Sending("a"), Answer(401, code, 59.0)),
+        (Sending("a"), ResponseSummary(401, code, 59.0)),
     )
-    assert desk.account.calm
+    assert desk.account.settled
 
 
 @pytest.mark.parametrize("off", [61.0, -3600.0])
@@ -519,7 +519,7 @@ def test_a_clock_that_is_off_is_corrected_and_nothing_renewed(off: float, code: 
     play(
         desk.flow.request(write()),
         BeginWrite(),
-        (Sending("a"), Answer(401, code, off)),
+        (Sending("a"), ResponseSummary(401, code, off)),
         CorrectClock(off),
         BeginWrite(),
         (Sending("a"), FINE),
@@ -532,9 +532,9 @@ def test_a_clock_is_corrected_once_for_a_request() -> None:
     desk.having("a")
     play(
         desk.flow.request(read()),
-        (Sending("a"), Answer(401, 2024, 100.0)),
+        (Sending("a"), ResponseSummary(401, 2024, 100.0)),
         CorrectClock(100.0),
-        (Sending("a"), Answer(401, 2024, 100.0)),
+        (Sending("a"), ResponseSummary(401, 2024, 100.0)),
     )
 
 
@@ -544,11 +544,11 @@ def test_a_token_refused_after_the_clock_was_corrected_is_renewed_all_the_same()
     stored = desk.having("a")
     play(
         desk.flow.request(read()),
-        (Sending("a"), Answer(401, 2024, 100.0)),
+        (Sending("a"), ResponseSummary(401, 2024, 100.0)),
         CorrectClock(100.0),
         (Sending("a"), REFUSED),
         *desk.until_noted(stored, glance=True),
-        *desk.exchanged(stored, "b", stored.token, spacing=desk.account.spacing.forced(desk.now)),
+        *desk.exchanged(stored, "b", stored.token, throttle=desk.account.throttle.forced(desk.now)),
         TokenRenewed,
         (Sending("b"), FINE),
     )
@@ -558,18 +558,18 @@ def test_without_a_verified_time_no_clock_is_corrected() -> None:
     """An environment without a key says no time that can be trusted: the 401 is handed over."""
     desk = Desk(verified=False)
     desk.having("a")
-    play(desk.flow.request(read()), (Sending("a"), Answer(401, 2024, None)))
+    play(desk.flow.request(read()), (Sending("a"), ResponseSummary(401, 2024, None)))
 
 
 def test_a_request_that_is_only_signed_has_its_clock_corrected_once() -> None:
     """Without a token, as in ``CoboAuth``, nothing but the clock is ever mended."""
     play(signed_flow(), (Send(None), FINE))
-    play(signed_flow(), (Send(None), Answer(401, 2024)))
+    play(signed_flow(), (Send(None), ResponseSummary(401, 2024)))
     play(
         signed_flow(),
-        (Send(None), Answer(401, 2024, -100.0)),
+        (Send(None), ResponseSummary(401, 2024, -100.0)),
         CorrectClock(-100.0),
-        (Send(None), Answer(401, 2024, -100.0)),
+        (Send(None), ResponseSummary(401, 2024, -100.0)),
     )
 
 
@@ -583,7 +583,7 @@ def test_a_500_1000_on_a_read_is_as_a_curable_401(method: str) -> None:
         desk.flow.request(call(method)),
         (Sending("a"), DEAD),
         *desk.until_noted(stored, glance=True),
-        *desk.exchanged(stored, "b", stored.token, spacing=desk.account.spacing.forced(desk.now)),
+        *desk.exchanged(stored, "b", stored.token, throttle=desk.account.throttle.forced(desk.now)),
         TokenRenewed,
         (Sending("b"), FINE),
     )
@@ -596,11 +596,11 @@ def test_a_500_1000_on_a_write_ends_the_flow_and_the_next_one_renews_first(metho
     stored = desk.having("a")
     cause = f"{method} /v2/wallets"
     play(desk.flow.request(call(method)), BeginWrite(), (Sending("a"), DEAD))
-    spacing = desk.account.spacing.forced(desk.now).in_vain(desk.now, cause)
+    throttle = desk.account.throttle.forced(desk.now).ineffective(desk.now, cause)
     play(
         desk.flow.request(read("/v2/other")),
         *_refused_before(desk, stored),
-        *desk.exchanged(stored, "b", stored.token, spacing=spacing),
+        *desk.exchanged(stored, "b", stored.token, throttle=throttle),
         TokenRenewed,
         (Sending("b"), FINE),
     )
@@ -629,13 +629,13 @@ def test_a_write_after_a_refused_write_waits_for_the_renewal() -> None:
     desk = Desk()
     stored = desk.having("a")
     play(desk.flow.request(write()), BeginWrite(), (Sending("a"), DEAD))
-    spacing = desk.account.spacing.forced(desk.now).in_vain(desk.now, "POST /v2/transfer")
+    throttle = desk.account.throttle.forced(desk.now).ineffective(desk.now, "POST /v2/transfer")
     play(
         desk.flow.request(write()),
         BeginWrite(),
         EndWrite(),
         *_refused_before(desk, stored),
-        *desk.exchanged(stored, "b", stored.token, spacing=spacing),
+        *desk.exchanged(stored, "b", stored.token, throttle=throttle),
         TokenRenewed,
         BeginWrite(),
         (Sending("b"), FINE),
@@ -652,12 +652,12 @@ def test_a_refused_write_says_nothing_about_a_newer_token() -> None:
     desk.having("b", 2)
     with pytest.raises(StopIteration):
         flow.send(DEAD)
-    assert desk.account.calm
+    assert desk.account.settled
 
 
 @pytest.mark.parametrize("answer", [DEAD, REFUSED])
 def test_a_write_is_replayed_after_a_500_1000_where_the_caller_asks_for_it(
-    answer: Answer,
+    answer: ResponseSummary,
 ) -> None:
     """With ``cobo_replay`` a write is treated as a read: renewed, sent once more."""
     desk = Desk()
@@ -667,7 +667,7 @@ def test_a_write_is_replayed_after_a_500_1000_where_the_caller_asks_for_it(
         BeginWrite(),
         (Sending("a"), answer),
         *desk.until_noted(stored, glance=True),
-        *desk.exchanged(stored, "b", stored.token, spacing=desk.account.spacing.forced(desk.now)),
+        *desk.exchanged(stored, "b", stored.token, throttle=desk.account.throttle.forced(desk.now)),
         TokenRenewed,
         BeginWrite(),
         (Sending("b"), FINE),
@@ -685,13 +685,13 @@ def test_a_missing_permission_looks_once_for_a_newer_token(code: int, request_: 
     play(
         desk.flow.request(request_),
         *begin,
-        (Sending("a"), Answer(403, code)),
+        (Sending("a"), ResponseSummary(403, code)),
         (Enter(0.0), ENTERED),
         (Load(), desk.record("b", 2)),
         Leave(),
         TokenTakenOver,
         *begin,
-        (Sending("b"), Answer(403, code)),
+        (Sending("b"), ResponseSummary(403, code)),
     )
 
 
@@ -708,15 +708,17 @@ def test_a_missing_permission_is_handed_over_where_there_is_no_newer_token(store
     }[stored]
     play(
         desk.flow.request(read()),
-        (Sending("a"), Answer(403, 2025)),
+        (Sending("a"), ResponseSummary(403, 2025)),
         (Enter(0.0), ENTERED),
         (Load(), found),
         Leave(),
     )
     # Looking is spaced.
-    play(desk.flow.request(read()), (Sending("a"), Answer(403, 2025)))
+    play(desk.flow.request(read()), (Sending("a"), ResponseSummary(403, 2025)))
     desk.clock.advance(5)
-    play(desk.flow.request(read()), (Sending("a"), Answer(403, 2025)), (Enter(0.0), Entry()))
+    play(
+        desk.flow.request(read()), (Sending("a"), ResponseSummary(403, 2025)), (Enter(0.0), Entry())
+    )
 
 
 def test_a_missing_permission_of_a_token_replaced_meanwhile_means_replay() -> None:
@@ -726,8 +728,8 @@ def test_a_missing_permission_of_a_token_replaced_meanwhile_means_replay() -> No
     flow = desk.flow.request(read())
     assert Sending("a").fits(next(flow))
     desk.having("b", 2)
-    assert Sending("b").fits(flow.send(Answer(403, 2025)))
+    assert Sending("b").fits(flow.send(ResponseSummary(403, 2025)))
 
 
-def _with_spacing(record: Record, spacing: Spacing) -> Record:
-    return replace(record, spacing=spacing)
+def _with_spacing(record: Record, throttle: RenewalThrottle) -> Record:
+    return replace(record, throttle=throttle)

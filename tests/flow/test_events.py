@@ -94,7 +94,7 @@ def test_an_event_comes_after_the_token_was_saved_and_while_nothing_is_held() ->
     def look(event: Event) -> None:
         assert isinstance(event, TokenChanged)
         lock = rig.store.try_lock(rig.key, ttl=1.0)
-        seen.append((event.generation, rig.stored.generation, rig.stored.note))
+        seen.append((event.generation, rig.stored.generation, rig.stored.pending))
         assert lock is not None
         lock.release()
 

@@ -9,8 +9,8 @@ import pytest
 from httpx_cobo_auth._protocol.effects import (
     CorrectClock,
     Exchange,
-    ExchangeAnswer,
     ExchangeFault,
+    ExchangeReply,
     Load,
     Sleep,
 )
@@ -43,9 +43,9 @@ class Endpoint(Desk):
         """Begin one."""
         return exchange(self.account, spend, verified=True, early=early)
 
-    def says(self, status: int, body: bytes = b"{}", **more: float) -> ExchangeAnswer:
+    def says(self, status: int, body: bytes = b"{}", **more: float) -> ExchangeReply:
         """Answer, signed."""
-        return ExchangeAnswer(status, body, server_time=self.now, **more)
+        return ExchangeReply(status, body, server_time=self.now, **more)
 
 
 @pytest.mark.parametrize("status", [200, 201, 299])
@@ -152,22 +152,22 @@ def test_the_time_limit_bounds_attempts_and_their_timeouts() -> None:
 
 FATES = {
     "no answer": fault(unsent=False),
-    "500": ExchangeAnswer(500, b"{}", server_time=1.0),
-    "502 of a gateway": ExchangeAnswer(502, b"<html>"),
-    "503": ExchangeAnswer(503, b"{}", server_time=1.0),
-    "redirect": ExchangeAnswer(307, b"", server_time=1.0),
-    "nothing": ExchangeAnswer(200, b"", server_time=1.0),
-    "a list": ExchangeAnswer(200, b"[]", server_time=1.0),
-    "too long": ExchangeAnswer(200, None),
-    "unsigned 200": ExchangeAnswer(200, b"{}"),
-    "unsigned 400": ExchangeAnswer(400, b"{}"),
-    "unsigned 401": ExchangeAnswer(401, b"{}"),
+    "500": ExchangeReply(500, b"{}", server_time=1.0),
+    "502 of a gateway": ExchangeReply(502, b"<html>"),
+    "503": ExchangeReply(503, b"{}", server_time=1.0),
+    "redirect": ExchangeReply(307, b"", server_time=1.0),
+    "nothing": ExchangeReply(200, b"", server_time=1.0),
+    "a list": ExchangeReply(200, b"[]", server_time=1.0),
+    "too long": ExchangeReply(200, None),
+    "unsigned 200": ExchangeReply(200, b"{}"),
+    "unsigned 400": ExchangeReply(400, b"{}"),
+    "unsigned 401": ExchangeReply(401, b"{}"),
 }
 
 
 @pytest.mark.parametrize("fate", FATES.values(), ids=FATES)
 def test_a_refresh_token_of_unknown_fate_is_never_sent_again(
-    fate: ExchangeAnswer | ExchangeFault,
+    fate: ExchangeReply | ExchangeFault,
 ) -> None:
     """Unsigned refusals count as such where the key is known: they come from elsewhere."""
     desk = Endpoint()
@@ -208,7 +208,7 @@ def test_an_early_attempt_falls_back_to_org_implicit_once() -> None:
     assert not failed.unspent
 
 
-@pytest.mark.parametrize("found", ["same", "nothing", "down", "note", "older"])
+@pytest.mark.parametrize("found", ["same", "nothing", "down", "pending", "older"])
 def test_a_refused_refresh_token_with_nothing_newer_in_the_store_is_replaced_once(
     found: str,
 ) -> None:
@@ -218,7 +218,7 @@ def test_a_refused_refresh_token_with_nothing_newer_in_the_store_is_replaced_onc
         "same": desk.stored,
         "nothing": None,
         "down": StoreUnavailableError("down"),
-        "note": noted(desk.record("b", 2), desk.now),
+        "pending": noted(desk.record("b", 2), desk.now),
         "older": desk.record("b", 0),
     }
     failed = play(

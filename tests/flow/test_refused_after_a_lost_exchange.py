@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from httpx_cobo_auth._protocol.effects import Answer, BeginWrite, Enter, Entry, Load
+from httpx_cobo_auth._protocol.effects import BeginWrite, Enter, Entry, Load, ResponseSummary
 from httpx_cobo_auth.events import TokenAcquired
 from tests.flow.stepping import ENTERED, FINE, Desk, Sending, noted, play, read, write
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.records import Record
     from tests.flow.stepping import Step
 
-REFUSED = Answer(401)
-DEAD = Answer(500, 1000)
+REFUSED = ResponseSummary(401)
+DEAD = ResponseSummary(500, 1000)
 WAIT_S = 93.0
 
 
@@ -32,13 +32,13 @@ def replaced(desk: Desk, stored: Record) -> list[Step]:
     """Ask by ``org_implicit``, for the refresh token may be spent; count nothing as forced."""
     return [
         *desk.until_noted(stored, glance=True),
-        *desk.exchanged(stored, "b", None, spacing=desk.account.spacing),
+        *desk.exchanged(stored, "b", None, throttle=desk.account.throttle),
         TokenAcquired,
     ]
 
 
 @pytest.mark.parametrize("answer", [REFUSED, DEAD])
-def test_one_of_this_process(answer: Answer) -> None:
+def test_one_of_this_process(answer: ResponseSummary) -> None:
     """It ended unseen while the read waited: a new token, though forced ones have to wait."""
     desk, stored = held_off()
 
@@ -53,12 +53,12 @@ def test_one_of_this_process(answer: Answer) -> None:
         *replaced(desk, noted(stored, desk.now)),
         (Sending("b"), FINE),
     )
-    assert desk.account.spacing.forced_at == ()
+    assert desk.account.throttle.forced_at == ()
     assert desk.account.forced_wait() == 30.0
 
 
 @pytest.mark.parametrize("answer", [REFUSED, DEAD])
-def test_one_of_another_process(answer: Answer) -> None:
+def test_one_of_another_process(answer: ResponseSummary) -> None:
     """It died with its note in the store: a new token, though forced ones have to wait."""
     desk, stored = held_off(shared=True)
     play(
@@ -67,7 +67,7 @@ def test_one_of_another_process(answer: Answer) -> None:
         *replaced(desk, noted(stored, desk.now)),
         (Sending("b"), FINE),
     )
-    assert desk.account.spacing.forced_at == ()
+    assert desk.account.throttle.forced_at == ()
     assert desk.account.forced_wait() == 30.0
 
 
@@ -81,7 +81,7 @@ def test_it_is_not_counted_towards_contention() -> None:
         *replaced(desk, noted(stored, desk.now)),
         (Sending("b"), FINE),
     )
-    assert desk.account.spacing.forced_at == ()
+    assert desk.account.throttle.forced_at == ()
 
 
 def test_a_write_that_it_bounced_counts_nothing_as_in_vain() -> None:
@@ -96,7 +96,7 @@ def test_a_write_that_it_bounced_counts_nothing_as_in_vain() -> None:
         (Enter(timeouts.wait), ENTERED),
         (Load(), stored),
         *list(begun)[1:],
-        *desk.exchanged(stored, "b", None, spacing=desk.account.spacing),
+        *desk.exchanged(stored, "b", None, throttle=desk.account.throttle),
         TokenAcquired,
         (Sending("b"), FINE),
     )

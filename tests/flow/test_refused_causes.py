@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from httpx_cobo_auth._protocol.effects import Answer, BeginWrite, Entry
+from httpx_cobo_auth._protocol.effects import BeginWrite, Entry, ResponseSummary
 from httpx_cobo_auth.errors import TokenEndpointError
 from httpx_cobo_auth.events import TokenRenewed
 from tests.flow.stepping import FINE, Desk, Sending, play, read, write
 
-REFUSED = Answer(401)
-DEAD = Answer(500, 1000)
+REFUSED = ResponseSummary(401)
+DEAD = ResponseSummary(500, 1000)
 
 
 def test_an_exposed_token_is_replaced_although_forced_renewals_wait() -> None:
@@ -22,7 +22,7 @@ def test_an_exposed_token_is_replaced_although_forced_renewals_wait() -> None:
     play(
         desk.flow.request(read()),
         *desk.until_noted(stored, early=True, patient=False),
-        *desk.exchanged(stored, "b", stored.token, spacing=desk.account.spacing),
+        *desk.exchanged(stored, "b", stored.token, throttle=desk.account.throttle),
         TokenRenewed,
         (Sending("b"), FINE),
     )

@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING
 import pytest
 
 from httpx_cobo_auth._protocol.effects import (
-    Answer,
     BeginWrite,
     Drain,
     EndWrite,
     Enter,
     Entry,
     Exchange,
-    ExchangeAnswer,
+    ExchangeReply,
     Leave,
     Load,
     LockStore,
     Outlives,
+    ResponseSummary,
     Save,
     Sleep,
     UnlockStore,
 )
-from httpx_cobo_auth._protocol.maintenance import note_vain
-from httpx_cobo_auth._protocol.records import Note, Record
-from httpx_cobo_auth._protocol.throttle import Spacing
+from httpx_cobo_auth._protocol.maintenance import record_ineffective
+from httpx_cobo_auth._protocol.records import PendingExchange, Record
+from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth.errors import (
     CoboAuthError,
     RenewalTimeoutError,
@@ -66,10 +66,10 @@ if TYPE_CHECKING:
 DOWN = StoreUnavailableError("the store is down")
 CONFLICT = StoreConflictError("the record moved on")
 CORRUPT = StoreCorruptError("that is no record")
-REFUSED = Answer(401, 2021)
+REFUSED = ResponseSummary(401, 2021)
 NO = False
 WAIT_S = 93.0
-LOST = Note("somebody else", 1.0)
+LOST = PendingExchange("somebody else", 1.0)
 
 
 def test_in_order_seat_lock_reread_drain_note_check_exchange_save_release() -> None:
@@ -92,7 +92,7 @@ def test_in_order_seat_lock_reread_drain_note_check_exchange_save_release() -> N
         TokenRenewed,
     )
     assert desk.held.generation == 2
-    assert desk.account.calm
+    assert desk.account.settled
 
 
 @pytest.mark.parametrize("lifetime", [43199.0, 2.0])
@@ -259,7 +259,7 @@ def test_without_a_note_a_dead_token_is_followed_by_org_implicit_kept_in_memory(
         Leave(),
         (Sending("b"), FINE),
     )
-    assert desk.account.calm
+    assert desk.account.settled
 
 
 def test_a_refresh_token_is_in_doubt_where_an_exchange_without_a_note_was_lost() -> None:
@@ -326,7 +326,7 @@ def test_a_conflict_over_the_note_with_nothing_newer_is_raised_and_nothing_spent
             (Load(), stored),
             (Drain(2.0), True),
             (Save(noted(stored, desk.now), (1, None)), CONFLICT),
-            (Load(), stored.noting(LOST)),
+            (Load(), stored.with_pending(LOST)),
             Leave,
             RenewalFailed,
         )
@@ -351,7 +351,7 @@ def test_without_a_lock_that_outlives_it_there_is_no_exchange_and_the_note_is_ta
             Leave,
             RenewalFailed,
         )
-    assert desk.account.calm
+    assert desk.account.settled
 
 
 @pytest.mark.parametrize("error", [DOWN, CONFLICT])
@@ -414,7 +414,7 @@ def test_an_interrupted_exchange_is_followed_by_org_implicit(known: bool) -> Non
     """Its refresh token is spent or not; its access token may have died with it."""
     desk = Desk()
     stored = desk.having("a") if known else desk.record("a")
-    broken = stored.noting(LOST)
+    broken = stored.with_pending(LOST)
     desk.clock.advance(1)
     if known:
         desk.grow_stale()
@@ -432,8 +432,8 @@ def test_an_interrupted_exchange_is_followed_by_org_implicit(known: bool) -> Non
 def test_an_old_token_is_gone_on_with_only_where_the_endpoint_gives_no_answer() -> None:
     """After three 503s the token beside the interrupted note, which may still live, is sent."""
     desk = Desk()
-    broken = desk.record("a").noting(LOST)
-    down = ExchangeAnswer(503, b"{}", server_time=desk.now)
+    broken = desk.record("a").with_pending(LOST)
+    down = ExchangeReply(503, b"{}", server_time=desk.now)
     play(
         desk.flow.request(read()),
         *desk.until_noted(broken, glance=True),
@@ -452,8 +452,8 @@ def test_an_old_token_is_gone_on_with_only_where_the_endpoint_gives_no_answer() 
 def test_an_old_token_is_not_gone_on_with_where_the_endpoint_refuses() -> None:
     """A 403 is an answer: it is raised, and the token beside the interrupted note not used."""
     desk = Desk()
-    broken = desk.record("a").noting(LOST)
-    refusal = ExchangeAnswer(403, b"{}", server_time=desk.now)
+    broken = desk.record("a").with_pending(LOST)
+    refusal = ExchangeReply(403, b"{}", server_time=desk.now)
     with pytest.raises(TokenRefusedError):
         play(
             desk.flow.request(read()),
@@ -468,7 +468,7 @@ def test_an_old_token_is_not_gone_on_with_where_the_endpoint_refuses() -> None:
 def test_an_interrupted_note_is_not_taken_back_by_who_did_not_send() -> None:
     """The lock would not outlive the exchange; the note stays, for the old doubt remains."""
     desk = Desk()
-    broken = desk.record("a").noting(LOST)
+    broken = desk.record("a").with_pending(LOST)
     play(
         desk.flow.request(read()),
         (Enter(WAIT_S), ENTERED),
@@ -698,7 +698,7 @@ def test_after_a_conflict_with_nothing_newer_ours_is_used(found: str) -> None:
     stored = desk.having("a")
     desk.expire()
     finds: dict[str, Step] = {
-        "an exchange": stored.noting(LOST),
+        "an exchange": stored.with_pending(LOST),
         "nothing": None,
         "an older one": desk.record("c", 1),
         "an error": DOWN,
@@ -773,7 +773,7 @@ def test_a_store_that_cannot_be_read_is_not_asked_for_every_request_after_a_refu
     """The first request after the 500 tries and fails; the next goes straight out."""
     desk = Desk()
     desk.having("a")
-    play(desk.flow.request(write()), BeginWrite(), (Sending("a"), Answer(500, 1000)))
+    play(desk.flow.request(write()), BeginWrite(), (Sending("a"), ResponseSummary(500, 1000)))
     play(
         desk.flow.request(read()),
         (Enter(WAIT_S), ENTERED),
@@ -806,7 +806,7 @@ def test_a_refused_token_with_a_store_that_cannot_be_read_is_an_error() -> None:
 def _refused_for_good(desk: Desk) -> None:
     desk.having("a")
     desk.expire()
-    refusal = ExchangeAnswer(403, b'{"error": "access_denied"}', server_time=desk.now)
+    refusal = ExchangeReply(403, b'{"error": "access_denied"}', server_time=desk.now)
     with pytest.raises(TokenRefusedError):
         perform(desk.flow.request(read()), _rules(refusal))
 
@@ -852,7 +852,7 @@ def test_trouble_at_the_endpoint_is_remembered_from_the_second_time_on_and_longe
     desk = Desk()
     desk.having("a")
     desk.expire()
-    down = ExchangeAnswer(503, b"{}", server_time=desk.now)
+    down = ExchangeReply(503, b"{}", server_time=desk.now)
     held: list[float] = []
     for _ in range(8):
         with pytest.raises(TokenEndpointError):
@@ -871,7 +871,7 @@ def test_a_retry_after_is_obeyed_within_reason(retry_after: float, held_s: float
     desk = Desk()
     stored = desk.having("a")
     desk.expire()
-    limited = ExchangeAnswer(429, b"{}", server_time=desk.now, retry_after=retry_after)
+    limited = ExchangeReply(429, b"{}", server_time=desk.now, retry_after=retry_after)
     with pytest.raises(TokenEndpointError) as caught:
         play(
             desk.flow.request(read()),
@@ -893,7 +893,7 @@ def test_a_retry_after_spaces_early_attempts_as_well() -> None:
     desk = Desk()
     stored = desk.having("a")
     desk.grow_stale()
-    limited = ExchangeAnswer(429, b"{}", server_time=desk.now, retry_after=120.0)
+    limited = ExchangeReply(429, b"{}", server_time=desk.now, retry_after=120.0)
     play(
         desk.flow.request(read()),
         *desk.until_noted(stored, early=True, patient=False),
@@ -913,7 +913,7 @@ def test_a_forced_renewal_is_held_off_where_the_store_says_that_one_was_in_vain(
     """Another process noted it just now: the 401 is handed over, nothing exchanged for 30 s."""
     desk = Desk()
     stored = desk.having("a")
-    vain = replace(stored, spacing=Spacing().in_vain(desk.now, "GET /v2/other"))
+    vain = replace(stored, throttle=RenewalThrottle().ineffective(desk.now, "GET /v2/other"))
     play(
         desk.flow.request(read()),
         (Sending("a"), REFUSED),
@@ -946,18 +946,18 @@ def test_forced_renewals_far_too_often_mean_contention() -> None:
     stored = desk.having("a")
     for number in range(4):
         name = str(number)
-        spacing = desk.account.spacing.forced(desk.now)
+        throttle = desk.account.throttle.forced(desk.now)
         old = desk.held.token.access_token.removeprefix("access-")
         play(
             desk.flow.request(read()),
             (Sending(old), REFUSED),
             *desk.until_noted(stored, glance=True),
-            *desk.exchanged(stored, name, stored.token, spacing=spacing),
+            *desk.exchanged(stored, name, stored.token, throttle=throttle),
             *([ContentionSuspected] if number == 3 else []),
             TokenRenewed,
             (Sending(name), FINE),
         )
-        stored = Record(stored.generation + 1, desk.token(name), None, spacing)
+        stored = Record(stored.generation + 1, desk.token(name), None, throttle)
         desk.clock.advance(1)
     assert desk.account.forced_wait() == 29.0
 
@@ -991,14 +991,14 @@ def test_what_was_in_vain_need_not_be_told_to_others(trouble: str) -> None:
         "locked": [(LockStore(0.0), NO)],
         "down": [(LockStore(0.0), DOWN)],
         "gone": [(LockStore(0.0), True), (Load(), None)],
-        "exchanging": [(LockStore(0.0), True), (Load(), stored.noting(LOST))],
+        "exchanging": [(LockStore(0.0), True), (Load(), stored.with_pending(LOST))],
     }
-    spacing = desk.account.spacing.forced(desk.now)
+    throttle = desk.account.throttle.forced(desk.now)
     play(
         desk.flow.request(read()),
         (Sending("a"), REFUSED),
         *desk.until_noted(stored, glance=True),
-        *desk.exchanged(stored, "b", stored.token, spacing=spacing),
+        *desk.exchanged(stored, "b", stored.token, throttle=throttle),
         TokenRenewed,
         (Sending("b"), REFUSED),
         *steps[trouble],
@@ -1071,7 +1071,7 @@ def test_renew_that_is_refused_because_of_somebody_else_says_so() -> None:
     stored = desk.having("a")
     theirs = desk.record("b", 2)
     desk.clock.advance(1)
-    refusal = ExchangeAnswer(400, b"{}", server_time=desk.now)
+    refusal = ExchangeReply(400, b"{}", server_time=desk.now)
     with pytest.raises(RenewalTimeoutError):
         play(
             desk.flow.renew(),
@@ -1089,7 +1089,7 @@ def test_renew_raises_where_it_gets_none() -> None:
     desk = Desk()
     desk.having("a")
     desk.clock.advance(1)
-    refusal = ExchangeAnswer(403, b"{}", server_time=desk.now)
+    refusal = ExchangeReply(403, b"{}", server_time=desk.now)
     with pytest.raises(TokenRefusedError):
         perform(desk.flow.renew(), _rules(refusal))
 
@@ -1097,13 +1097,15 @@ def test_renew_raises_where_it_gets_none() -> None:
 def test_forget_empties_memory_and_store_and_raises_the_generation() -> None:
     """An empty record of generation 5 follows 4, with its spacing; the next token is number 6."""
     desk = Desk()
-    stored = replace(desk.having("a", 4), spacing=Spacing().in_vain(desk.now, "GET /x"))
+    stored = replace(
+        desk.having("a", 4), throttle=RenewalThrottle().ineffective(desk.now, "GET /x")
+    )
     play(
         desk.flow.forget(),
         (Enter(WAIT_S), ENTERED),
         (LockStore(45.0), True),
         (Load(), stored),
-        Save(Record(5, spacing=stored.spacing), (4, None)),
+        Save(Record(5, throttle=stored.throttle), (4, None)),
         Leave(),
     )
     assert desk.account.held is None
@@ -1113,7 +1115,7 @@ def test_forget_empties_memory_and_store_and_raises_the_generation() -> None:
     play(
         desk.flow.request(read()),
         *desk.until_noted(Record(5), glance=True),
-        *desk.exchanged(Record(5), "b", None, spacing=stored.spacing),
+        *desk.exchanged(Record(5), "b", None, throttle=stored.throttle),
         TokenAcquired,
         (Sending("b"), FINE),
     )
@@ -1156,5 +1158,5 @@ def test_what_is_known_to_be_in_vain_is_not_told_again() -> None:
     desk = Desk()
     desk.having("a")
     assert desk.account.vain("GET /v2/wallets")
-    play(note_vain(desk.account, "GET /v2/other"))
-    assert desk.account.spacing.vain_cause == "GET /v2/wallets"
+    play(record_ineffective(desk.account, "GET /v2/other"))
+    assert desk.account.throttle.ineffective_cause == "GET /v2/wallets"

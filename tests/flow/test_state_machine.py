@@ -17,7 +17,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from httpx_cobo_auth._protocol.account import Account
 from httpx_cobo_auth._protocol.effects import (
-    Answer,
     BeginWrite,
     CorrectClock,
     Drain,
@@ -27,12 +26,13 @@ from httpx_cobo_auth._protocol.effects import (
     Enter,
     Entry,
     Exchange,
-    ExchangeAnswer,
     ExchangeFault,
+    ExchangeReply,
     Leave,
     Load,
     LockStore,
     Outlives,
+    ResponseSummary,
     Save,
     Send,
     Sleep,
@@ -73,7 +73,7 @@ class Cobo:
         self.processed: list[str] = []
         """Refresh tokens that arrived and were looked at."""
 
-    def issue(self) -> ExchangeAnswer:
+    def issue(self) -> ExchangeReply:
         """End the tokens before and issue new ones."""
         number = next(self._numbers)
         self._access, self._refresh = f"access-{number}", f"refresh-{number}"
@@ -83,14 +83,14 @@ class Cobo:
             "refresh_token": self._refresh,
             "expires_in": LIFETIME_S,
         }
-        return ExchangeAnswer(200, json.dumps(body).encode(), server_time=self._clock.time())
+        return ExchangeReply(200, json.dumps(body).encode(), server_time=self._clock.time())
 
-    def exchange(self, refresh_token: str | None) -> ExchangeAnswer:
+    def exchange(self, refresh_token: str | None) -> ExchangeReply:
         """Answer an exchange."""
         if refresh_token is not None:
             self.processed.append(refresh_token)
             if refresh_token != self._refresh:
-                return ExchangeAnswer(400, b"{}", server_time=self._clock.time())
+                return ExchangeReply(400, b"{}", server_time=self._clock.time())
         return self.issue()
 
     def accepts(self, access_token: str) -> bool:
@@ -433,7 +433,7 @@ class Machine(RuleBasedStateMachine):
     def _lost(self) -> ExchangeFault:
         return ExchangeFault(TokenEndpointError("no answer"), unsent=False)
 
-    def _arrives(self, effect: Exchange) -> ExchangeAnswer:
+    def _arrives(self, effect: Exchange) -> ExchangeReply:
         return self.cobo.exchange(effect.spend.refresh_token if effect.spend else None)
 
     def _exchange(self, effect: Exchange) -> object:
@@ -448,27 +448,27 @@ class Machine(RuleBasedStateMachine):
                 return self._lost()
             case "garbage":
                 self._arrives(effect)
-                return ExchangeAnswer(200, b"<html>", server_time=now)
+                return ExchangeReply(200, b"<html>", server_time=now)
             case "":
                 return self._arrives(effect)
             case status:
-                return ExchangeAnswer(int(status), b"{}", server_time=now, retry_after=None)
+                return ExchangeReply(int(status), b"{}", server_time=now, retry_after=None)
 
-    def _send(self, caller: Caller, effect: Send) -> Answer:
+    def _send(self, caller: Caller, effect: Send) -> ResponseSummary:
         assert effect.held is not None
         trouble = self.trouble.api.pop(0) if self.trouble.api else ""
         if trouble == "401":
-            return Answer(401, 2021)
+            return ResponseSummary(401, 2021)
         if trouble == "dead" or not self.cobo.accepts(effect.held.token.access_token):
             caller.status = 500
-            return Answer(500, 1000)
+            return ResponseSummary(500, 1000)
         caller.ran += 1
         if trouble:
             # It ran, and then something broke.
             caller.status = int(trouble)
-            return Answer(int(trouble), 1000 if trouble == "500" else None)
+            return ResponseSummary(int(trouble), 1000 if trouble == "500" else None)
         caller.status = 200
-        return Answer(200)
+        return ResponseSummary(200)
 
 
 TestMachine = Machine.TestCase

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from httpx_cobo_auth import FileStore, Token, TokenEndpointError
-from httpx_cobo_auth._protocol.records import Note, Record, StoreKey
+from httpx_cobo_auth._protocol.records import PendingExchange, Record, StoreKey
 from tests.family import CoboOAuth
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def test_a_refusal_is_not_handed_back_while_another_process_gets_a_token(
     lock = store.try_lock(key, ttl=30.0)
     assert stored is not None
     assert lock is not None
-    noted = stored.noting(Note("another process", simulator.clock.time()))
+    noted = stored.with_pending(PendingExchange("another process", simulator.clock.time()))
     store.save(key, noted, expected=stored.version)
     simulator.revoke_tokens()  # as the exchange there may
     with ThreadPoolExecutor(1) as pool:
@@ -127,7 +127,7 @@ def test_a_refusal_is_mended_if_another_process_died_on_its_way_to_a_token(
     key = _key(simulator)
     stored = store.load(key)
     assert stored is not None
-    noted = stored.noting(Note("another process", simulator.clock.time()))
+    noted = stored.with_pending(PendingExchange("another process", simulator.clock.time()))
     store.save(key, noted, expected=stored.version)
     simulator.revoke_tokens()
     assert client.get("/wallets").status_code == 200

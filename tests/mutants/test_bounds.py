@@ -7,12 +7,12 @@ from hashlib import sha256
 import pytest
 from nacl.signing import SigningKey
 
-from httpx_cobo_auth._protocol.effects import Answer
+from httpx_cobo_auth._protocol.effects import ResponseSummary
 from httpx_cobo_auth._protocol.records import Record
 from httpx_cobo_auth._protocol.signing import NonceSource, verified_time
-from httpx_cobo_auth._protocol.throttle import Spacing
+from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth._protocol.tokens import HeldToken, TokenState
-from httpx_cobo_auth._protocol.verdicts import Verdict, judge_answer
+from httpx_cobo_auth._protocol.verdicts import Verdict, classify_response
 from httpx_cobo_auth.errors import TokenEndpointError
 from tests.flow.stepping import Desk
 
@@ -22,8 +22,8 @@ NOW = 1_800_000_000.0
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_a_clock_may_be_off_by_a_minute(sign: float) -> None:
     """Cobo takes a nonce that is up to 60 s off: only beyond that is the clock to blame."""
-    assert judge_answer(Answer(401, 2021, sign * 60.0)) is Verdict.REFUSED
-    assert judge_answer(Answer(401, 2021, sign * 60.001)) is Verdict.CLOCK_OFF
+    assert classify_response(ResponseSummary(401, 2021, sign * 60.0)) is Verdict.REFUSED
+    assert classify_response(ResponseSummary(401, 2021, sign * 60.001)) is Verdict.CLOCK_OFF
 
 
 def test_a_correction_forgets_the_nonces_before_it() -> None:
@@ -48,30 +48,32 @@ def test_a_spacing_that_was_reset_does_not_come_back_from_the_store() -> None:
     desk = Desk()
     account = desk.account
     account.vain("GET /x")
-    stored = Record(1, desk.token("a"), spacing=account.spacing)
+    stored = Record(1, desk.token("a"), throttle=account.throttle)
     account.accepted("GET /x")
     account.saw(stored)
     assert account.forced_wait() == 0.0
-    assert account.spacing.vain_count == 0
+    assert account.throttle.ineffective_count == 0
 
 
 def test_renewals_forced_in_the_same_instant_are_all_counted() -> None:
     """A clock that stands still, or is coarse, does not make two of them one."""
-    assert Spacing().forced(NOW).forced(NOW).forced_at == (NOW, NOW)
+    assert RenewalThrottle().forced(NOW).forced(NOW).forced_at == (NOW, NOW)
 
 
 def test_the_longest_wait_is_a_wait() -> None:
     """Ten minutes from now is as far as a wait goes: a renewal in vain is still in vain once."""
-    longest = Spacing(vain_count=9).in_vain(NOW, "GET /x")
-    assert longest.vain_until == NOW + 600
+    longest = RenewalThrottle(ineffective_count=9).ineffective(NOW, "GET /x")
+    assert longest.ineffective_until == NOW + 600
     assert longest.wait(NOW) == 600
-    assert longest.in_vain(NOW, "GET /y") is longest
+    assert longest.ineffective(NOW, "GET /y") is longest
 
 
 def test_a_renewal_forced_an_hour_ago_is_forgotten() -> None:
     """At the very second: three newer ones are not four."""
-    assert Spacing(forced_at=(NOW - 3599.0, NOW - 3, NOW - 2, NOW - 1)).contention(NOW) == 29.0
-    hour_ago = Spacing(forced_at=(NOW - 3600.0, NOW - 3, NOW - 2, NOW - 1))
+    assert (
+        RenewalThrottle(forced_at=(NOW - 3599.0, NOW - 3, NOW - 2, NOW - 1)).contention(NOW) == 29.0
+    )
+    hour_ago = RenewalThrottle(forced_at=(NOW - 3600.0, NOW - 3, NOW - 2, NOW - 1))
     assert hour_ago.contention(NOW) == 0.0
     assert hour_ago.forced(NOW).forced_at == (NOW - 3, NOW - 2, NOW - 1, NOW)
 
@@ -124,12 +126,12 @@ def test_at_first_nothing_is_known(*, forgotten: bool) -> None:
         account.keep_unsaved(desk.record("b"), (7, None))
         account.vain("GET /x")
         account.forget()
-    assert account.calm
+    assert account.settled
     assert account.held is None
     assert account.refused_cause == ""
     assert account.epoch == 0
     assert account.next_generation == 1
-    assert account.spacing == Spacing(0, 0.0, "", ())
+    assert account.throttle == RenewalThrottle(0, 0.0, "", ())
     assert account.early_allowed()
     assert account.may_look()
     assert account.held_failure() is None

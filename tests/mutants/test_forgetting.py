@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from httpx_cobo_auth._protocol.effects import Enter, Leave, Load, LockStore, Save
-from httpx_cobo_auth._protocol.records import Note, Record
-from httpx_cobo_auth._protocol.throttle import Spacing
+from httpx_cobo_auth._protocol.records import PendingExchange, Record
+from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from tests.flow.stepping import ENTERED, Desk, play
 
 
@@ -15,9 +15,9 @@ def test_the_empty_record_is_newer_than_both_ours_and_the_stored_one(ours: int) 
     """Whichever of the two is ahead, the generation goes one beyond it; the spacing stays."""
     desk = Desk()
     desk.having("a", ours)
-    spacing = Spacing(1, 5.0, "GET /x", (4.0,))
-    stored = Record(5, desk.token("b"), Note("somebody else", 1.0), spacing)
-    empty = Record(max(ours, 5) + 1, spacing=spacing)
+    throttle = RenewalThrottle(1, 5.0, "GET /x", (4.0,))
+    stored = Record(5, desk.token("b"), PendingExchange("somebody else", 1.0), throttle)
+    empty = Record(max(ours, 5) + 1, throttle=throttle)
     play(
         desk.flow.forget(),
         (Enter(93.0), ENTERED),
@@ -28,4 +28,4 @@ def test_the_empty_record_is_newer_than_both_ours_and_the_stored_one(ours: int) 
     )
     assert desk.account.held is None
     assert desk.account.next_generation == empty.generation + 1
-    assert desk.account.spacing == spacing
+    assert desk.account.throttle == throttle

@@ -7,21 +7,21 @@ from dataclasses import replace
 import pytest
 
 from httpx_cobo_auth._protocol.effects import (
-    Answer,
     Drain,
     Enter,
     Entry,
     Exchange,
-    ExchangeAnswer,
+    ExchangeReply,
     Leave,
     Load,
     LockStore,
     Outlives,
+    ResponseSummary,
     Save,
 )
 from httpx_cobo_auth._protocol.flow import Call
-from httpx_cobo_auth._protocol.records import Note
-from httpx_cobo_auth._protocol.throttle import Spacing
+from httpx_cobo_auth._protocol.records import PendingExchange
+from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth.errors import TokenRefusedError
 from httpx_cobo_auth.events import RenewalFailed, TokenTakenOver
 from tests.flow.stepping import (
@@ -43,7 +43,7 @@ NO = False
 def test_a_note_that_was_found_leaves_the_token_in_doubt() -> None:
     """Somebody's exchange was lost. That a write kept us from our own clears nothing up."""
     desk = Desk()
-    stored = desk.having("a").noting(Note("somebody else", 1.0))
+    stored = desk.having("a").with_pending(PendingExchange("somebody else", 1.0))
     desk.grow_stale()
     play(
         desk.flow.request(read()),
@@ -90,32 +90,32 @@ def test_a_token_found_for_its_permissions_brings_its_spacing_along() -> None:
     """What another process knows of forced renewals is taken over with its token."""
     desk = Desk()
     desk.having("a")
-    spacing = Spacing(forced_at=(desk.now,))
+    throttle = RenewalThrottle(forced_at=(desk.now,))
     play(
         desk.flow.request(read()),
-        (Sending("a"), Answer(403, 2025)),
+        (Sending("a"), ResponseSummary(403, 2025)),
         (Enter(0.0), ENTERED),
-        (Load(), replace(desk.record("b", 2), spacing=spacing)),
+        (Load(), replace(desk.record("b", 2), throttle=throttle)),
         Leave(),
         TokenTakenOver,
         (Sending("b"), FINE),
     )
-    assert desk.account.spacing == spacing
+    assert desk.account.throttle == throttle
 
 
 def test_a_first_token_found_brings_its_spacing_along() -> None:
     """The same where no token is held: the wait is not begun anew by every process."""
     desk = Desk()
-    spacing = Spacing(1, desk.now + 30.0, "GET /x", (desk.now,))
-    found = replace(desk.record("a"), spacing=spacing)
+    throttle = RenewalThrottle(1, desk.now + 30.0, "GET /x", (desk.now,))
+    found = replace(desk.record("a"), throttle=throttle)
     play(desk.flow.token(), (Enter(93.0), ENTERED), (Load(), found), Leave(), TokenTakenOver)
-    assert desk.account.spacing == spacing
+    assert desk.account.throttle == throttle
 
 
 def test_a_refusal_is_remembered_for_ten_seconds() -> None:
     """Not every request asks again; somebody may reinstall the app meanwhile."""
     desk = Desk()
-    refusal = ExchangeAnswer(400, b"{}", server_time=desk.now)
+    refusal = ExchangeReply(400, b"{}", server_time=desk.now)
     rules = {Enter: ENTERED, LockStore: True, Drain: True, Outlives: True, Exchange: refusal}
     with pytest.raises(TokenRefusedError):
         perform(desk.flow.token(), rules)

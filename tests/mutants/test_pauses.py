@@ -153,9 +153,9 @@ def test_with_another_token_nothing_of_the_old_one_is_in_the_way() -> None:
     desk.account.refuse(desk.held, "GET /x")
     desk.account.early_failed()
     desk.account.failed(ERROR, at_least=60.0)
-    calm = [desk.account.calm]
+    settled = [desk.account.settled]
     desk.having("b", 2)
-    calm.append(desk.account.calm)
-    assert calm == [False, True]
+    settled.append(desk.account.settled)
+    assert settled == [False, True]
     assert desk.account.early_allowed()
     assert desk.account.held_failure() is None

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from httpx_cobo_auth._protocol.effects import (
-    Answer,
     Drain,
     Enter,
     Entry,
     Exchange,
-    ExchangeAnswer,
+    ExchangeReply,
     Leave,
     Load,
     LockStore,
     Outlives,
+    ResponseSummary,
     Save,
     Send,
 )
@@ -126,7 +126,7 @@ def test_a_forced_renewal_ends_where_somebody_elses_token_died_meanwhile() -> No
     dead = Record(2, desk.token("b", lifetime=-1.0))
     why = reason(
         flow,
-        (Send, Answer(401, 2021)),
+        (Send, ResponseSummary(401, 2021)),
         (Enter, ENTERED),
         (Load(), stored),
         (LockStore, True),
@@ -134,7 +134,7 @@ def test_a_forced_renewal_ends_where_somebody_elses_token_died_meanwhile() -> No
         (Drain, True),
         Save,
         (Outlives, True),
-        (Exchange, ExchangeAnswer(400, b"{}", server_time=desk.now)),
+        (Exchange, ExchangeReply(400, b"{}", server_time=desk.now)),
         (Load(), dead),
         Leave,
         TokenTakenOver,
@@ -147,7 +147,7 @@ def test_a_write_ends_where_tokens_die_before_it_is_sent() -> None:
     """Four tokens that were dead when they came are enough."""
     desk = Desk()
 
-    def slow(_: Effect) -> ExchangeAnswer:
+    def slow(_: Effect) -> ExchangeReply:
         sent_at = desk.now
         desk.clock.advance(10)
         return reply("short", sent_at, lifetime=5)

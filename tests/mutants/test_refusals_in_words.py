@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from httpx_cobo_auth._protocol.effects import Exchange, ExchangeAnswer, ExchangeFault, Sleep
+from httpx_cobo_auth._protocol.effects import Exchange, ExchangeFault, ExchangeReply, Sleep
 from httpx_cobo_auth._protocol.signing import Ed25519Signer, canonical_query
 from httpx_cobo_auth._protocol.token_endpoint import exchange
 from httpx_cobo_auth._protocol.tokens import Token
 from httpx_cobo_auth._protocol.verdicts import (
     ExchangeFailure,
     Outcome,
+    classify_exchange,
     error_code_of,
-    judge_exchange,
 )
 from httpx_cobo_auth.errors import (
     ConfigurationError,
@@ -41,8 +41,8 @@ def failure(
 ) -> ExchangeFailure:
     """Judge an answer of which no token comes."""
     server_time = NOW if signed else None
-    answer = ExchangeAnswer(status, body, server_time=server_time, retry_after=retry_after)
-    found = judge_exchange(answer, verified=True, spend=SPENT, sent_at=NOW, now=NOW)
+    answer = ExchangeReply(status, body, server_time=server_time, retry_after=retry_after)
+    found = classify_exchange(answer, verified=True, spend=SPENT, sent_at=NOW, now=NOW)
     assert isinstance(found, ExchangeFailure)
     return found
 
@@ -116,8 +116,8 @@ def test_the_shortest_and_the_longest_life_are_lives(seconds: int) -> None:
     """From a second to a leap year; the type may be missing, or written in any case."""
     for kind in ({}, {"token_type": "bearer"}, {"token_type": "BEARER"}, {"token_type": None}):
         body = json.dumps({"access_token": "new", "expires_in": seconds} | kind).encode()
-        answer = ExchangeAnswer(200, body, server_time=NOW)
-        token = judge_exchange(answer, verified=True, spend=None, sent_at=NOW, now=NOW + 1)
+        answer = ExchangeReply(200, body, server_time=NOW)
+        token = classify_exchange(answer, verified=True, spend=None, sent_at=NOW, now=NOW + 1)
         assert isinstance(token, Token)
         assert token.expires_at == NOW + seconds
         assert token.obtained_at == NOW
@@ -140,7 +140,7 @@ def test_an_outage_that_says_how_long_is_waited_for() -> None:
     desk = Desk()
     play(
         exchange(desk.account, None, verified=True, early=False),
-        (Exchange(None, 10.0), ExchangeAnswer(503, b"", retry_after=7.0)),
+        (Exchange(None, 10.0), ExchangeReply(503, b"", retry_after=7.0)),
         Sleep(7.0),
         (Exchange(None, 10.0), reply("b", desk.now)),
     )
@@ -154,8 +154,8 @@ def test_no_error_repeats_a_token_that_we_know(*, spent: bool) -> None:
     spend = desk.token("spent") if spent else None
     name = "spent" if spent else "held"
     said = json.dumps({"error_description": f"access-{name}, refresh-{name}"}).encode()
-    final = Exchange(None, 10.0), ExchangeAnswer(400, said, server_time=desk.now)
-    lost = Exchange(spend, 10.0), ExchangeAnswer(503, said)
+    final = Exchange(None, 10.0), ExchangeReply(400, said, server_time=desk.now)
+    lost = Exchange(spend, 10.0), ExchangeReply(503, said)
     failed = play(
         exchange(desk.account, spend, verified=True, early=False), *([lost] if spent else []), final
     )
@@ -177,7 +177,7 @@ def test_what_did_not_arrive_was_not_processed_and_all_else_is_unknown() -> None
     error = TokenEndpointError("the line is dead")
     for unsent, outcome in ((True, Outcome.UNPROCESSED), (False, Outcome.UNKNOWN)):
         fault = ExchangeFault(error, unsent)
-        found = judge_exchange(fault, verified=True, spend=None, sent_at=NOW, now=NOW)
+        found = classify_exchange(fault, verified=True, spend=None, sent_at=NOW, now=NOW)
         assert found == ExchangeFailure(outcome, error)
 
 
@@ -211,8 +211,8 @@ def test_a_query_that_cannot_be_signed_is_refused_in_so_many_words() -> None:
 def test_a_scope_is_kept() -> None:
     """Cobo gives none so far; whatever it will give is handed on as it is."""
     body = b'{"access_token": "new", "expires_in": 60, "scope": "read write"}'
-    answer = ExchangeAnswer(200, body, server_time=NOW)
-    token = judge_exchange(answer, verified=True, spend=None, sent_at=NOW, now=NOW)
+    answer = ExchangeReply(200, body, server_time=NOW)
+    token = classify_exchange(answer, verified=True, spend=None, sent_at=NOW, now=NOW)
     assert isinstance(token, Token)
     assert token.scope == "read write"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from httpx_cobo_auth._protocol.effects import BeginWrite, EndWrite, Enter
-from httpx_cobo_auth._protocol.throttle import Spacing
+from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from tests.flow.stepping import FINE, Desk, Sending, play, read, write
 
 
@@ -40,7 +40,7 @@ def test_a_write_waits_in_any_case(cause: str) -> None:
 def test_nobody_renews_while_renewals_are_held_off(left: float) -> None:
     """However little of the wait is left, the token goes out as it is; after it, it does not."""
     desk = refused("POST /x")
-    desk.account.spacing = Spacing(1, desk.now + left, "POST /y")
+    desk.account.throttle = RenewalThrottle(1, desk.now + left, "POST /y")
     play(desk.flow.request(read()), (Sending("a"), FINE))
     desk.clock.advance(left)
     assert next(desk.flow.request(read())) == Enter(93.0)

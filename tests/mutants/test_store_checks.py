@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from httpx_cobo_auth._protocol.records import Note, Record
+from httpx_cobo_auth._protocol.records import PendingExchange, Record
 from httpx_cobo_auth.errors import StoreConflictError
 from httpx_cobo_auth.stores._checks import Trouble, attempt, require_version
 
@@ -35,6 +35,6 @@ def test_a_conflict_is_told_in_full() -> None:
 def test_a_record_of_the_same_generation_may_replace_the_one_it_was_read_as() -> None:
     """A note is written without a new token: same generation, same version."""
     stored = Record(3)
-    require_version(stored, stored.noting(Note("me", 1.0)), (3, None))
+    require_version(stored, stored.with_pending(PendingExchange("me", 1.0)), (3, None))
     with pytest.raises(StoreConflictError):
         require_version(stored, Record(2), (3, None))

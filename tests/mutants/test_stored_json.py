@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from httpx_cobo_auth._protocol.records import Note, Record, StoreKey
-from httpx_cobo_auth._protocol.throttle import Spacing
+from httpx_cobo_auth._protocol.records import PendingExchange, Record, StoreKey
+from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth._protocol.tokens import Token
 from httpx_cobo_auth.stores._checks import Secret
 from httpx_cobo_auth.stores._records_json import MAX_BYTES, decode, encode
@@ -21,7 +21,12 @@ TOKEN = Token(
     expires_at=1_800_000_000.25,
     obtained_at=1_799_956_801.25,
 )
-RECORD = Record(7, TOKEN, Note("owner", 1_799_990_000.5), Spacing(2, 5.0, "GET /x", (4.0, 5.0)))
+RECORD = Record(
+    7,
+    TOKEN,
+    PendingExchange("owner", 1_799_990_000.5),
+    RenewalThrottle(2, 5.0, "GET /x", (4.0, 5.0)),
+)
 
 WRONG: dict[str, object] = {
     "record": None,
@@ -33,14 +38,14 @@ WRONG: dict[str, object] = {
     "record.token.obtained_at": "5ec2e7",
     "record.token.scope": None,
     "record.token.token_type": None,
-    "record.note": 1,
-    "record.note.owner": None,
-    "record.note.begun_at": None,
-    "record.spacing": None,
-    "record.spacing.vain_count": None,
-    "record.spacing.vain_until": None,
-    "record.spacing.vain_cause": None,
-    "record.spacing.forced_at": None,
+    "record.pending": 1,
+    "record.pending.owner": None,
+    "record.pending.begun_at": None,
+    "record.throttle": None,
+    "record.throttle.ineffective_count": None,
+    "record.throttle.ineffective_until": None,
+    "record.throttle.ineffective_cause": None,
+    "record.throttle.forced_at": None,
 }
 
 
@@ -71,7 +76,7 @@ def test_the_flaw_is_named_and_nothing_else(place: str, value: object) -> None:
 
 def test_a_time_among_the_forced_ones_is_checked_as_well() -> None:
     """Each time in the list of forced renewals has to be one."""
-    flaw = decode(KEY, changed("record.spacing.forced_at", [4.0, "5ec2e7"]))
+    flaw = decode(KEY, changed("record.throttle.forced_at", [4.0, "5ec2e7"]))
     assert flaw == "forced_at is not as it should be"
 
 
@@ -98,7 +103,7 @@ def test_a_newer_format_is_told_in_full() -> None:
     assert flaw == "it has format 2 or later; a newer version of this package wrote it"
 
 
-@pytest.mark.parametrize("place", ["token.expires_at", "token.obtained_at", "note.begun_at"])
+@pytest.mark.parametrize("place", ["token.expires_at", "token.obtained_at", "pending.begun_at"])
 def test_a_whole_number_is_a_time_too(place: str) -> None:
     """Another writer's JSON may have no fraction; it is read as the same time, as a float."""
     found = decode(KEY, changed(f"record.{place}", 1_799_000_000))
@@ -113,12 +118,12 @@ def test_a_whole_number_is_a_time_too(place: str) -> None:
 @pytest.mark.parametrize("seconds", [1e11, -1e11, 10**11, -(10**11)])
 def test_the_outermost_times_are_taken(seconds: float) -> None:
     """Ten to the eleventh seconds either way of the epoch is still a time; beyond is none."""
-    found = decode(KEY, changed("record.spacing.vain_until", seconds))
+    found = decode(KEY, changed("record.throttle.ineffective_until", seconds))
     assert isinstance(found, Record)
-    assert found.spacing.vain_until == seconds
+    assert found.throttle.ineffective_until == seconds
     farther = seconds + (0.001 if seconds > 0 else -0.001)
-    beyond = decode(KEY, changed("record.spacing.vain_until", farther))
-    assert beyond == "vain_until is not as it should be"
+    beyond = decode(KEY, changed("record.throttle.ineffective_until", farther))
+    assert beyond == "ineffective_until is not as it should be"
 
 
 @pytest.mark.parametrize("count", [0, 2**53])
@@ -132,8 +137,8 @@ def test_the_outermost_counts_are_taken(count: int) -> None:
 def test_a_long_path_is_taken_and_other_long_text_is_not() -> None:
     """A request's path may fill the record; any other text ends at 4096 characters."""
     for place, longest in {
-        "spacing.vain_cause": MAX_BYTES,
-        "note.owner": 4096,
+        "throttle.ineffective_cause": MAX_BYTES,
+        "pending.owner": 4096,
         "token.scope": 4096,
         "token.token_type": 4096,
         "token.access_token": 4096,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from httpx_cobo_auth._protocol.effects import Answer, Enter, Load, Send
+from httpx_cobo_auth._protocol.effects import Enter, Load, ResponseSummary, Send
 from tests.flow.stepping import ENTERED, Desk, Sending, perform, read
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ def test_the_fifth_refusal_is_handed_over_though_others_go_on_renewing() -> None
         generation = next(generations)
         return desk.record(str(generation), generation)
 
-    def refused(effect: Effect) -> Answer:
+    def refused(effect: Effect) -> ResponseSummary:
         assert isinstance(effect, Send)
         assert effect.held is not None
         sent.append(effect.held.token.access_token)
         assert len(sent) < 10
-        return Answer(401, 2021)
+        return ResponseSummary(401, 2021)
 
     perform(desk.flow.request(read()), {Enter: ENTERED, Load: newer, Send: refused})
     assert sent == ["access-0", "access-1", "access-2", "access-3", "access-4"]
@@ -44,7 +44,7 @@ def test_a_missing_permission_is_handed_over_the_second_time() -> None:
     flow = desk.flow.request(read())
     assert Sending("a").fits(next(flow))
     desk.having("b", 2)
-    assert Sending("b").fits(flow.send(Answer(403, 2025)))
+    assert Sending("b").fits(flow.send(ResponseSummary(403, 2025)))
     desk.having("c", 3)
     with pytest.raises(StopIteration):
-        flow.send(Answer(403, 2025))
+        flow.send(ResponseSummary(403, 2025))

@@ -119,4 +119,4 @@ def test_a_record_in_memory_is_forgotten_once_a_newer_one_is_saved() -> None:
         TokenAcquired,
     )
     assert desk.account.unsaved is None
-    assert desk.account.calm
+    assert desk.account.settled

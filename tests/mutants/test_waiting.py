@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from httpx_cobo_auth._protocol.effects import (
-    Answer,
     BeginWrite,
     EndWrite,
     Enter,
@@ -13,10 +12,11 @@ from httpx_cobo_auth._protocol.effects import (
     Leave,
     Load,
     LockStore,
+    ResponseSummary,
     Send,
 )
-from httpx_cobo_auth._protocol.records import Note, Record
-from httpx_cobo_auth._protocol.throttle import Spacing
+from httpx_cobo_auth._protocol.records import PendingExchange, Record
+from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth.errors import RenewalTimeoutError, TokenEndpointError
 from tests.flow.stepping import ENTERED, FINE, Desk, Sending, play, read, write
 
@@ -89,18 +89,19 @@ def test_a_stale_write_goes_on_where_a_renewal_failed_or_does_not_end(end: Entry
 
 @pytest.mark.parametrize("left", [30.0, 0.5])
 @pytest.mark.parametrize(
-    ("shared", "note"), [(True, None), (False, Note("somebody else", 1.0)), (False, None)]
+    ("shared", "pending"),
+    [(True, None), (False, PendingExchange("somebody else", 1.0)), (False, None)],
 )
 def test_while_renewals_are_held_off_only_another_process_is_waited_for(
-    note: Note | None, left: float, *, shared: bool
+    pending: PendingExchange | None, left: float, *, shared: bool
 ) -> None:
     """Without one at work on a shared store, the refusal is handed back, and no lock is taken."""
     desk = Desk(shared=shared)
-    stored = desk.having("a").noting(note)
-    desk.account.spacing = Spacing(1, desk.now + left, "GET /x")
+    stored = desk.having("a").with_pending(pending)
+    desk.account.throttle = RenewalThrottle(1, desk.now + left, "GET /x")
     play(
         desk.flow.request(read()),
-        (Send, Answer(401, 2021)),
+        (Send, ResponseSummary(401, 2021)),
         (Enter(93.0), ENTERED),
         (Load(), stored),
         Leave(),
@@ -110,11 +111,11 @@ def test_while_renewals_are_held_off_only_another_process_is_waited_for(
 def test_while_renewals_are_held_off_another_process_at_work_is_waited_for() -> None:
     """To wait for its renewal forces none."""
     desk = Desk(shared=True)
-    stored = desk.having("a").noting(Note("somebody else", 1.0))
-    desk.account.spacing = Spacing(1, desk.now + 30.0, "GET /x")
+    stored = desk.having("a").with_pending(PendingExchange("somebody else", 1.0))
+    desk.account.throttle = RenewalThrottle(1, desk.now + 30.0, "GET /x")
     play(
         desk.flow.request(read()),
-        (Send, Answer(401, 2021)),
+        (Send, ResponseSummary(401, 2021)),
         (Enter(93.0), ENTERED),
         (Load(), stored),
         (LockStore(45.0), False),
@@ -125,9 +126,9 @@ def test_while_renewals_are_held_off_another_process_at_work_is_waited_for() -> 
 def test_the_memory_of_forced_renewals_is_shared_by_the_store() -> None:
     """Also where none was in vain: another process's count is taken over."""
     desk = Desk()
-    spacing = Spacing(forced_at=(desk.now - 1.0,))
-    desk.account.saw(Record(1, desk.token("a"), spacing=spacing))
-    assert desk.account.spacing == spacing
+    throttle = RenewalThrottle(forced_at=(desk.now - 1.0,))
+    desk.account.saw(Record(1, desk.token("a"), throttle=throttle))
+    assert desk.account.throttle == throttle
 
 
 def test_whoever_enters_does_not_take_a_token_in_doubt_for_a_new_one() -> None:

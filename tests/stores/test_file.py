@@ -23,7 +23,7 @@ from httpx_cobo_auth import (
     StoreError,
     StoreUnavailableError,
 )
-from httpx_cobo_auth._protocol.records import Note, StoreKey
+from httpx_cobo_auth._protocol.records import PendingExchange, StoreKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -335,7 +335,7 @@ def test_only_the_expected_version_is_replaced(
         with pytest.raises(StoreConflictError):
             store.save(key, first, expected=expected)
     store.save(key, first, expected=NONE)
-    noted = first.noting(Note("owner", 1.0))
+    noted = first.with_pending(PendingExchange("owner", 1.0))
     store.save(key, noted, expected=(1, None))
     for expected in (NONE, (1, None), (1, "another"), (2, "owner")):
         with pytest.raises(StoreConflictError):

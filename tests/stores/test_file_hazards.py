@@ -206,13 +206,13 @@ def test_a_token_that_cannot_be_saved_is_used_reported_and_saved_later(
     ]
     noted = store.load(simulated_key)
     assert noted
-    assert noted.note
+    assert noted.pending
     monkeypatch.undo()
     clock.advance(10)
     assert client.get("/wallets").status_code == 200
     saved = store.load(simulated_key)
     assert saved
-    assert saved.note is None
+    assert saved.pending is None
     assert saved.generation == 2
     assert simulator.counters.spent_refresh_reused == 0
     assert simulator.counters.issued == 2
@@ -231,7 +231,7 @@ def test_whoever_finds_a_note_sends_no_refresh_token(
     program = """
 import os, sys
 from httpx_cobo_auth import FileStore
-from httpx_cobo_auth._protocol.records import Note, Record, StoreKey
+from httpx_cobo_auth._protocol.records import PendingExchange, Record, StoreKey
 from httpx_cobo_auth._protocol.tokens import Token
 
 folder, base_url, client_id, org_id, access, refresh, now = sys.argv[1:]
@@ -240,7 +240,7 @@ assert store.try_lock(key, ttl=60)
 token = Token(
     access_token=access, refresh_token=refresh, expires_at=float(now) + 9999, obtained_at=float(now)
 )
-store.save(key, Record(1, token, Note("dead", float(now))), expected=(0, None))
+store.save(key, Record(1, token, PendingExchange("dead", float(now))), expected=(0, None))
 os._exit(0)
 """
     issued = simulator.issue_token()

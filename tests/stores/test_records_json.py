@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpx_cobo_auth._protocol.records import Note, Record, StoreKey
-from httpx_cobo_auth._protocol.throttle import Spacing
+from httpx_cobo_auth._protocol.records import PendingExchange, Record, StoreKey
+from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth._protocol.tokens import Token
 from httpx_cobo_auth.stores._checks import Secret
 from httpx_cobo_auth.stores._records_json import decode, encode
@@ -30,8 +30,8 @@ RECORD = Record(
         expires_at=1_800_000_000.25,
         obtained_at=1_799_956_801.25,
     ),
-    Note("owner", 1_799_990_000.5),
-    Spacing(2, 1_799_990_060.0, "GET /v2/wallets", (1_799_990_000.0, 1_799_990_030.0)),
+    PendingExchange("owner", 1_799_990_000.5),
+    RenewalThrottle(2, 1_799_990_060.0, "GET /v2/wallets", (1_799_990_000.0, 1_799_990_030.0)),
 )
 GOOD = encode(KEY, RECORD).data
 
@@ -50,9 +50,9 @@ RECORDS = st.builds(
         scope=st.text(max_size=20),
         token_type=st.sampled_from(["Bearer", "bearer"]),
     ),
-    st.none() | st.builds(Note, st.text(max_size=40), TIMES),
+    st.none() | st.builds(PendingExchange, st.text(max_size=40), TIMES),
     st.builds(
-        Spacing,
+        RenewalThrottle,
         st.integers(0, 100),
         TIMES,
         st.text(max_size=60),
@@ -124,12 +124,12 @@ def test_other_json_is_noticed(value: object) -> None:
     assert isinstance(read(json.dumps(value).encode()), str)
 
 
-PLACES = ["key", "generation", "token", "note", "spacing"] + [
+PLACES = ["key", "generation", "token", "pending", "throttle"] + [
     f"{part}.{name}"
     for part, names in {
         "token": "access_token refresh_token expires_at obtained_at scope token_type",
-        "note": "owner begun_at",
-        "spacing": "vain_count vain_until vain_cause forced_at",
+        "pending": "owner begun_at",
+        "throttle": "ineffective_count ineffective_until ineffective_cause forced_at",
     }.items()
     for name in names.split()
 ]
@@ -167,7 +167,7 @@ WRONG = {
     "no number": (update(None, generation=True), "generation"),
     "too large": (update(None, generation=2**53 + 1), "generation"),
     "unknown field": (update(None, more=1), "record"),
-    "field missing": (drop(None, "note"), "record"),
+    "field missing": (drop(None, "pending"), "record"),
     "header broken out of": (update("token", access_token="5ec2e7\r\nX: 1"), "access_token"),
     "empty bearer": (update("token", access_token=""), "access_token"),
     "long bearer": (update("token", access_token="5ec2e7" * 1000), "access_token"),
@@ -175,11 +175,11 @@ WRONG = {
     "time no number": (update("token", expires_at="5ec2e7"), "expires_at"),
     "time too large": (update("token", expires_at=10**400), "expires_at"),
     "token without scope": (drop("token", "scope"), "token"),
-    "owner missing": (update("note", owner=None), "owner"),
-    "time true": (update("note", begun_at=True), "begun_at"),
-    "no list": (update("spacing", forced_at={}), "forced_at"),
-    "list of text": (update("spacing", forced_at=["x"]), "forced_at"),
-    "no spacing": (update(None, spacing=None), "spacing"),
+    "owner missing": (update("pending", owner=None), "owner"),
+    "time true": (update("pending", begun_at=True), "begun_at"),
+    "no list": (update("throttle", forced_at={}), "forced_at"),
+    "list of text": (update("throttle", forced_at=["x"]), "forced_at"),
+    "no spacing": (update(None, throttle=None), "throttle"),
     "whose": (update("key", org_id="0ther"), "another environment, client or organization"),
 }
 

@@ -26,7 +26,7 @@ from httpx_cobo_auth import (
     StoreUnavailableError,
     Timeouts,
 )
-from httpx_cobo_auth._protocol.records import Note, StoreKey
+from httpx_cobo_auth._protocol.records import PendingExchange, StoreKey
 from tests.family import CoboOAuth
 
 if TYPE_CHECKING:
@@ -143,7 +143,9 @@ def test_who_lost_the_lock_overwrites_nothing(
     store: RedisStore, key: StoreKey, make_record: MakesRecords
 ) -> None:
     """The comparison is on the server, and knows the note of who came next."""
-    mine, theirs = (make_record(0).noting(Note(owner, 1.0)) for owner in ("mine", "theirs"))
+    mine, theirs = (
+        make_record(0).with_pending(PendingExchange(owner, 1.0)) for owner in ("mine", "theirs")
+    )
     store.save(key, mine, expected=NONE)
     store.save(key, theirs, expected=(0, "mine"))
     with pytest.raises(StoreConflictError):

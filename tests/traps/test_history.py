@@ -157,7 +157,7 @@ class TestLastAnswer:
             simulator.revoke_tokens()
             if held_off:
                 account = auth._session.account
-                account.spacing = account.spacing.in_vain(simulator.clock.time(), "GET /x")
+                account.throttle = account.throttle.ineffective(simulator.clock.time(), "GET /x")
             exchanges = simulator.counters.exchanges
             response = client.post("/echo")
             assert (response.status_code, response.json()["error_code"]) == (500, 1000)
