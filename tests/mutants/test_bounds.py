@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
-
 import pytest
-from nacl.signing import SigningKey
 
 from httpx_cobo_auth._protocol.effects import ResponseSummary
 from httpx_cobo_auth._protocol.records import Record
-from httpx_cobo_auth._protocol.signing import NonceSource, verified_time
 from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth._protocol.tokens import HeldToken, TokenState
 from httpx_cobo_auth._protocol.verdicts import Verdict, classify_response
@@ -24,23 +20,6 @@ def test_a_clock_may_be_off_by_a_minute(sign: float) -> None:
     """Cobo takes a nonce that is up to 60 s off: only beyond that is the clock to blame."""
     assert classify_response(ResponseSummary(401, 2021, sign * 60.0)) is Verdict.REFUSED
     assert classify_response(ResponseSummary(401, 2021, sign * 60.001)) is Verdict.CLOCK_OFF
-
-
-def test_a_correction_forgets_the_nonces_before_it() -> None:
-    """The next nonce is the corrected time itself, however early that is."""
-    clock = Desk().clock
-    source = NonceSource(clock)
-    assert source.next() == 1_800_000_000_000
-    source.correct_by(0.0015 - clock.time())
-    assert source.next() == 1
-    assert source.next() == 2
-
-
-def test_the_first_nonce_is_the_time_itself() -> None:
-    """However early that is."""
-    desk = Desk()
-    desk.clock.step(0.0015 - desk.now)
-    assert NonceSource(desk.clock).next() == 1
 
 
 def test_a_spacing_that_was_reset_does_not_come_back_from_the_store() -> None:
@@ -96,19 +75,6 @@ def test_a_deadline_that_is_reached_has_passed(reached: str) -> None:
     assert state() is TokenState.FRESH
     assert state("stale") is TokenState.STALE
     assert state("stale", "expired") is TokenState.EXPIRED
-
-
-@pytest.mark.parametrize(
-    ("timestamp", "seconds"),
-    [("99999999999", 99_999_999_999.0), ("100000000000", 100_000_000.0), ("7", 7.0)],
-)
-def test_a_timestamp_of_twelve_digits_is_in_milliseconds(timestamp: str, seconds: float) -> None:
-    """From 1973 on, that is; as seconds, it would be three thousand years from now."""
-    key = SigningKey(b"k" * 32)
-    digest = sha256(sha256(f"body|{timestamp}".encode()).digest()).digest()
-    signature = key.sign(digest).signature.hex()
-    found = verified_time(key.verify_key.encode().hex(), b"body", timestamp, signature)
-    assert found == seconds
 
 
 @pytest.mark.parametrize("forgotten", [False, True])

@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 
 from httpx_cobo_auth._protocol.effects import Exchange, ExchangeFault, ExchangeReply, Sleep
-from httpx_cobo_auth._protocol.signing import Ed25519Signer, canonical_query
 from httpx_cobo_auth._protocol.token_endpoint import exchange
 from httpx_cobo_auth._protocol.tokens import Token
 from httpx_cobo_auth._protocol.verdicts import (
@@ -18,10 +17,8 @@ from httpx_cobo_auth._protocol.verdicts import (
     error_code_of,
 )
 from httpx_cobo_auth.errors import (
-    ConfigurationError,
     TokenEndpointError,
     TokenRefusedError,
-    UnsignableRequestError,
 )
 from tests.flow.stepping import Desk, play, reply
 
@@ -187,25 +184,6 @@ def test_the_highest_and_the_lowest_code_are_codes() -> None:
         assert error_code_of(b'{"error_code": %d}' % code) == code
     for code in (2**31, -(2**31)):
         assert error_code_of(b'{"error_code": %d}' % code) is None
-
-
-def test_a_secret_that_is_none_is_refused_in_so_many_words() -> None:
-    """The error says what a secret is and does not repeat what was given."""
-    with pytest.raises(ConfigurationError) as refused:
-        Ed25519Signer("5ec2e7")
-    assert str(refused.value) == (
-        "the secret must be an Ed25519 seed of 64 hex digits, as Cobo's Portal shows "
-        "it; what was given is not (it is not repeated here)"
-    )
-
-
-def test_a_query_that_cannot_be_signed_is_refused_in_so_many_words() -> None:
-    """The error says what a query has to be, and why."""
-    with pytest.raises(UnsignableRequestError) as refused:
-        canonical_query(b"name=%ff")
-    assert str(refused.value) == (
-        "the query must be percent-encoded UTF-8, or it cannot be signed as it is sent"
-    )
 
 
 def test_a_scope_is_kept() -> None:
