@@ -17,6 +17,7 @@ from httpx_cobo_auth import Token
 from httpx_cobo_auth._protocol.tokens import HeldToken, TokenState, parse_token_reply
 from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 from tests.family import CoboOAuth, httpx
+from tests.flow.stepping import Desk
 from tests.fuzzing import fuzz
 
 LIFETIMES = [1, 5, 30, 59, 600, 43199]
@@ -252,6 +253,18 @@ def without(*names: str) -> bytes:
     return json.dumps({name: value for name, value in GOOD.items() if name not in names}).encode()
 
 
+PROBLEMS = {
+    "not JSON": "it is not JSON",
+    "not a JSON object": "it is not a JSON object",
+    "access_token": "access_token is missing or is no bearer token",
+    "refresh_token": "refresh_token is not a token",
+    "expires_in": "expires_in is missing or not a whole number",
+    "life": "expires_in is not a sensible number of seconds",
+    "token_type": "token_type is not Bearer",
+    "scope": "scope is not text",
+}
+
+
 class TestReplies:
     def test_a_good_reply_is_a_token(self) -> None:
         """Its life counts from when the exchange was sent."""
@@ -297,7 +310,15 @@ class TestReplies:
     )
     def test_what_the_protocol_allows_is_read(self, changes: dict[str, Any]) -> None:
         """Fields may be missing, or more than are known."""
-        assert isinstance(parse(reply(**changes)), Token)
+        said = {**GOOD, **changes}
+        assert parse(reply(**changes)) == Token(
+            access_token=said["access_token"],
+            refresh_token=REFRESH,
+            expires_at=START + said["expires_in"],
+            obtained_at=START,
+            token_type=said["token_type"] or "Bearer",
+            scope=said["scope"] or "",
+        )
 
     @pytest.mark.parametrize(
         ("body", "problem"),
@@ -344,10 +365,10 @@ class TestReplies:
             (reply(expires_in=43199.0), "expires_in"),
             (reply(expires_in=True), "expires_in"),
             (reply(expires_in=[]), "expires_in"),
-            (reply(expires_in=0), "expires_in"),
-            (reply(expires_in=-1), "expires_in"),
-            (reply(expires_in=366 * 24 * 3600 + 1), "expires_in"),
-            (reply(expires_in=10**300), "expires_in"),
+            (reply(expires_in=0), "life"),
+            (reply(expires_in=-1), "life"),
+            (reply(expires_in=366 * 24 * 3600 + 1), "life"),
+            (reply(expires_in=10**300), "life"),
             (reply().replace(b"43199", b"1e999"), "expires_in"),
             (reply().replace(b"43199", b"NaN"), "expires_in"),
             (reply().replace(b"43199", b"9" * 10_000), "not JSON"),
@@ -363,10 +384,7 @@ class TestReplies:
     def test_what_breaks_the_protocol_is_named(self, body: bytes, problem: str) -> None:
         """Hazard 26: as text without any of the reply in it; never as an exception."""
         said = parse(body)
-        assert isinstance(said, str)
-        assert problem in said
-        assert ACCESS not in said
-        assert REFRESH not in said
+        assert said == PROBLEMS[problem]
 
     @pytest.mark.parametrize("step", [-24 * HOUR, -HOUR, HOUR, 24 * HOUR])
     def test_a_step_during_the_exchange_lengthens_no_life(self, step: float) -> None:
@@ -438,3 +456,23 @@ def test_no_reply_raises(body: bytes, obtained: float, old: str | None) -> None:
         assert result.obtained_at == min(START, obtained)
         assert result.refresh_token is None or result.refresh_token.isprintable()
         assert isinstance(repr(result), str)
+
+
+@pytest.mark.parametrize("reached", ["wall", "monotonic"])
+def test_a_deadline_that_is_reached_has_passed(reached: str) -> None:
+    """On either clock, while the other has time left: STALE, then EXPIRED, not a moment later."""
+    desk = Desk()
+    clock = desk.clock
+    reads = {"wall": clock.time(), "monotonic": clock.monotonic()}
+
+    def state(*passed: str) -> TokenState:
+        deadlines = {
+            f"{kind}_{name}": at + (name != reached or kind not in passed)
+            for name, at in reads.items()
+            for kind in ("stale", "expired")
+        }
+        return HeldToken(desk.token("a"), 1, **deadlines).state(clock)
+
+    assert state() is TokenState.FRESH
+    assert state("stale") is TokenState.STALE
+    assert state("stale", "expired") is TokenState.EXPIRED

@@ -27,7 +27,8 @@ from httpx_cobo_auth._protocol.effects import (
     Send,
     UnlockStore,
 )
-from httpx_cobo_auth._protocol.flow import signed_flow
+from httpx_cobo_auth._protocol.flow import Call, signed_flow
+from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth.errors import (
     RenewalTimeoutError,
     StoreUnavailableError,
@@ -38,6 +39,8 @@ from httpx_cobo_auth.events import RenewalFailed, TokenAcquired, TokenRenewed, T
 from tests.flow.stepping import (
     ENTERED,
     FINE,
+    WAITED_ELSEWHERE,
+    WAITED_HERE,
     Desk,
     Sending,
     call,
@@ -54,14 +57,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from httpx_cobo_auth._protocol.effects import Effect
-    from httpx_cobo_auth._protocol.flow import Call
     from httpx_cobo_auth._protocol.records import Record
-    from httpx_cobo_auth._protocol.throttle import RenewalThrottle
     from tests.flow.stepping import Step
 
 DEAD = ResponseSummary(500, 1000)
 REFUSED = ResponseSummary(401, 2021)
 NOT_TO_BE_HAD = False
+TOO_FAST = "^tokens expire, or are replaced, faster than they can be used$"
+DIED = "^somebody else renewed meanwhile, but that token has expired as well$"
 
 
 # ------------------------------------------------------------------------------------- FRESH
@@ -227,9 +230,9 @@ def test_with_an_expired_token_all_wait_for_one_renewal_for_a_finite_time() -> N
     desk.having("a")
     desk.expire()
     wait = desk.account.settings.timeouts.wait
-    with pytest.raises(RenewalTimeoutError, match="in this process"):
+    with pytest.raises(RenewalTimeoutError, match=WAITED_HERE):
         play(desk.flow.request(read()), (Enter(wait), Entry()))
-    with pytest.raises(RenewalTimeoutError, match="another process"):
+    with pytest.raises(RenewalTimeoutError, match=WAITED_ELSEWHERE):
         play(
             desk.flow.request(read()),
             (Enter(wait), ENTERED),
@@ -329,7 +332,7 @@ def test_tokens_that_die_before_a_write_is_sent_end_in_an_error() -> None:
         return reply(str(next(names)), sent_at, lifetime=5)
 
     rules = {Enter: ENTERED, LockStore: True, Drain: True, Outlives: True, Exchange: slow}
-    with pytest.raises(RenewalTimeoutError, match="faster than they can be used"):
+    with pytest.raises(RenewalTimeoutError, match=TOO_FAST):
         perform(desk.flow.request(write()), rules)
     assert next(names) == 5
 
@@ -346,7 +349,7 @@ def test_dead_tokens_that_somebody_else_saves_end_in_an_error() -> None:
     refused = ExchangeReply(400, b"{}", server_time=desk.now)
     rules: dict[type, object] = {Enter: ENTERED, LockStore: True, Drain: True, Outlives: True}
     rules |= {Load: dead, Exchange: refused}
-    with pytest.raises(RenewalTimeoutError, match="faster than they can be used"):
+    with pytest.raises(RenewalTimeoutError, match=TOO_FAST):
         perform(desk.flow.request(read()), rules)
     assert next(generations) < 12
 
@@ -363,7 +366,7 @@ def test_a_dead_token_that_somebody_else_saves_is_no_answer_to_a_refusal() -> No
         return next(found)
 
     rules |= {Load: find, Exchange: refused, Send: REFUSED}
-    with pytest.raises(RenewalTimeoutError, match="has expired as well"):
+    with pytest.raises(RenewalTimeoutError, match=DIED):
         perform(desk.flow.request(read()), rules)
 
 
@@ -733,3 +736,34 @@ def test_a_missing_permission_of_a_token_replaced_meanwhile_means_replay() -> No
 
 def _with_spacing(record: Record, throttle: RenewalThrottle) -> Record:
     return replace(record, throttle=throttle)
+
+
+def test_a_token_found_for_its_permissions_brings_its_spacing_along() -> None:
+    """What another process knows of forced renewals is taken over with its token."""
+    desk = Desk()
+    desk.having("a")
+    throttle = RenewalThrottle(forced_at=(desk.now,))
+    play(
+        desk.flow.request(read()),
+        (Sending("a"), ResponseSummary(403, 2025)),
+        (Enter(0.0), ENTERED),
+        (Load(), replace(desk.record("b", 2), throttle=throttle)),
+        Leave(),
+        TokenTakenOver,
+        (Sending("b"), FINE),
+    )
+    assert desk.account.throttle == throttle
+
+
+def test_a_first_token_found_brings_its_spacing_along() -> None:
+    """The same where no token is held: the wait is not begun anew by every process."""
+    desk = Desk()
+    throttle = RenewalThrottle(1, desk.now + 30.0, "GET /x", (desk.now,))
+    found = replace(desk.record("a"), throttle=throttle)
+    play(desk.flow.token(), (Enter(93.0), ENTERED), (Load(), found), Leave(), TokenTakenOver)
+    assert desk.account.throttle == throttle
+
+
+def test_nobody_replays_a_write_who_was_not_asked_to() -> None:
+    """Whoever makes a call says so, or else it is not replayed."""
+    assert not Call("POST", read().url, write=True).replay

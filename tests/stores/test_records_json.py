@@ -185,20 +185,18 @@ def test_what_is_wrong_is_named_and_nothing_else(place: str) -> None:
         assert flaw(signed(put(place, value))) == f"{name} is not as it should be"
 
 
-@pytest.mark.parametrize(
-    ("change", "about"),
-    [
-        (lambda record: record.update(more=1), "record"),
-        (lambda record: record.pop("pending"), "record"),
-        (lambda record: record["token"].pop("scope"), "token"),
-    ],
-    ids=["more", "no pending", "no scope"],
-)
-def test_a_field_more_or_less_is_noticed(
-    change: Callable[[dict[str, Any]], object], about: str
-) -> None:
+def test_a_field_more_or_less_is_noticed() -> None:
     """A record of another shape is not guessed at."""
-    assert flaw(signed(change)) == f"{about} is not as it should be"
+
+    def without_pending(record: dict[str, Any]) -> None:
+        del record["pending"]
+
+    def without_scope(record: dict[str, Any]) -> None:
+        del record["token"]["scope"]
+
+    assert flaw(signed(put("more", 1))) == "record is not as it should be"
+    assert flaw(signed(without_pending)) == "record is not as it should be"
+    assert flaw(signed(without_scope)) == "token is not as it should be"
 
 
 def test_an_envelope_of_another_shape_is_noticed() -> None:

@@ -80,10 +80,11 @@ class TestAnswers:
     def test_statuses_and_codes(self, status: int, code: int | None, verdict: Verdict) -> None:
         """Hazards 32 and 34: what a token cures, what it might cure, and what it cannot."""
         assert classify_response(ResponseSummary(status, code)) is verdict
-        assert classify_response(ResponseSummary(status, code, 59.0)) is verdict
+        assert classify_response(ResponseSummary(status, code, 60.0)) is verdict
+        assert classify_response(ResponseSummary(status, code, -60.0)) is verdict
         assert verdict is Verdict.ACCEPTED or status in READ_STATUSES
 
-    @pytest.mark.parametrize("off", [3600.0, -3600.0, 60.5, -60.5])
+    @pytest.mark.parametrize("off", [3600.0, -3600.0, 60.001, -60.001])
     @pytest.mark.parametrize("code", [None, 2021, 2022, 2023, 2024])
     def test_a_401_with_the_clock_off(self, off: float, code: int | None) -> None:
         """Hazard 31: the nonce comes first, for it alone may be the reason."""
@@ -97,6 +98,10 @@ class TestAnswers:
         [
             (b'{"error_code": 1000, "error_message": "x", "error_id": "y"}', 1000),
             (b'{"error_code": 0}', 0),
+            (b'{"error_code": 2147483647}', 2**31 - 1),  # 32 bits, as in Cobo's SDKs
+            (b'{"error_code": -2147483647}', 1 - 2**31),
+            (b'{"error_code": 2147483648}', None),
+            (b'{"error_code": -2147483648}', None),
             (b'{"error_code": "1000"}', None),
             (b'{"error_code": 1000.0}', None),
             (b'{"error_code": true}', None),
@@ -153,6 +158,9 @@ def answered(status: int, body: object = None, *, signed: bool = True, **more: A
     return ExchangeReply(status, content or b"", START if signed else None, **more)
 
 
+BROKEN = "the token endpoint's reply (HTTP 200) breaks the protocol"
+
+
 class TestSuccesses:
     @pytest.mark.parametrize("status", [200, 201, 202, 299])
     @pytest.mark.parametrize("verified", [True, False])
@@ -177,16 +185,32 @@ class TestSuccesses:
         result = failure(answered(200, body, signed=False))
         assert result.outcome is Outcome.UNKNOWN
         assert isinstance(result.error, ResponseSignatureError)
+        assert str(result.error) == (
+            "the token endpoint's reply is not signed by Cobo's key for this environment"
+        )
+
+    @pytest.mark.parametrize("status", [199, 300])
+    def test_next_to_a_success_is_none(self, status: int) -> None:
+        """A reply that holds a token is none, unless its status says so, too."""
+        result = failure(answered(status, GOOD))
+        assert result.outcome is Outcome.UNKNOWN
+        assert type(result.error) is TokenEndpointError
 
     @pytest.mark.parametrize(
         ("body", "reason"),
         [
-            (b"", "not JSON"),
-            (b"<html>502</html>", "not JSON"),
-            ([GOOD], "not a JSON object"),
-            ({**GOOD, "access_token": ACCESS + " " + REFRESH}, "access_token"),
-            ({**GOOD, "expires_in": REFRESH}, "expires_in"),
-            ({**GOOD, "token_type": ACCESS}, "token_type"),
+            (b"", "it is not JSON"),
+            (b"<html>502</html>", "it is not JSON"),
+            ([GOOD], "it is not a JSON object"),
+            (
+                {**GOOD, "access_token": ACCESS + " " + REFRESH},
+                "access_token is missing or is no bearer token",
+            ),
+            (
+                {**GOOD, "expires_in": REFRESH},
+                "expires_in is missing or not a whole number",
+            ),
+            ({**GOOD, "token_type": ACCESS}, "token_type is not Bearer"),
         ],
         ids=repr,
     )
@@ -199,14 +223,14 @@ class TestSuccesses:
         assert result.outcome is Outcome.UNKNOWN
         assert isinstance(result.error, TokenReplyError)
         assert result.error.status == 200
-        assert reason in str(result.error)
+        assert str(result.error) == f"{BROKEN}: {reason}"
 
     @pytest.mark.parametrize("signed", [True, False])
     def test_a_success_that_is_too_long(self, *, signed: bool) -> None:
         """Hazard 26: it was not read to its end, so nobody can say whether it is signed."""
         result = failure(ExchangeReply(200, None, START if signed else None))
         assert isinstance(result.error, TokenReplyError)
-        assert "too long" in str(result.error)
+        assert str(result.error) == f"{BROKEN}: it is too long"
 
 
 OAUTH_ERROR = {"error": "invalid_grant", "error_description": "Refresh token expired"}
@@ -267,15 +291,38 @@ class TestErrors:
         assert isinstance(error, TokenRefusedError | TokenEndpointError)
         assert {name: getattr(error, name) for name in body} == body
         assert error.retry_after == (None if status in {400, 401} else 7.0)
+        assert failure(answered(status, body, retry_after=7.0)).retry_after == error.retry_after
         for value in body.values():
             assert str(value) in str(error)
 
-    def test_a_refusal_says_who_has_to_do_what(self) -> None:
-        """Somebody has to act; an outage and a limit are told apart from that."""
-        assert "install" in str(failure(answered(400, OAUTH_ERROR)).error)
-        assert "environment" in str(failure(answered(400, OAUTH_ERROR)).error)
-        assert "limits" in str(failure(answered(429, b"")).error)
-        assert "no usable answer" in str(failure(answered(503, b"")).error)
+    @pytest.mark.parametrize(
+        ("status", "text"),
+        [
+            (429, "the token endpoint limits the rate of requests ({})"),
+            (
+                400,
+                (
+                    "Cobo refuses to issue a token ({}). Check that the organization still has the "
+                    "app installed (otherwise it has to install it again), and that client ID, app "
+                    "key and environment belong together"
+                ),
+            ),
+            (503, "the token endpoint gave no usable answer ({})"),
+        ],
+    )
+    def test_an_error_says_what_cobo_said_and_who_has_to_do_what(
+        self, status: int, text: str
+    ) -> None:
+        """Status, code and texts in one line, after what it means and before what to do."""
+        said = {"error_code": 1000, "error": "odd", "error_description": "a\nb", "error_id": "e-7"}
+        in_words = "error_code 1000, error odd, error_description a?b, error_id e-7"
+        error = failure(answered(status, said)).error
+        assert str(error) == text.format(f"HTTP {status}, {in_words}")
+
+    def test_what_cobo_said_is_kept_up_to_a_length(self) -> None:
+        """Five hundred characters of each text, and not one more."""
+        error = failure(answered(400, {"error_description": "x" * 501})).error
+        assert vars(error)["error_description"] == "x" * 500
 
     @pytest.mark.parametrize(
         "body",

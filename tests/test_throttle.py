@@ -156,3 +156,26 @@ class TestRecords:
         }
         assert len(keys) == 8
         assert StoreKey("https://a", "c", "o") in keys
+
+
+def test_renewals_forced_in_the_same_instant_are_all_counted() -> None:
+    """A clock that stands still, or is coarse, does not make two of them one."""
+    assert RenewalThrottle().forced(NOW).forced(NOW).forced_at == (NOW, NOW)
+
+
+def test_the_longest_wait_is_a_wait() -> None:
+    """Ten minutes from now is as far as a wait goes: a renewal in vain is still in vain once."""
+    longest = RenewalThrottle(ineffective_count=9).ineffective(NOW, "GET /x")
+    assert longest.ineffective_until == NOW + 600
+    assert longest.wait(NOW) == 600
+    assert longest.ineffective(NOW, "GET /y") is longest
+
+
+def test_a_renewal_forced_an_hour_ago_is_forgotten() -> None:
+    """At the very second: three newer ones are not four."""
+    assert (
+        RenewalThrottle(forced_at=(NOW - 3599.0, NOW - 3, NOW - 2, NOW - 1)).contention(NOW) == 29.0
+    )
+    hour_ago = RenewalThrottle(forced_at=(NOW - 3600.0, NOW - 3, NOW - 2, NOW - 1))
+    assert hour_ago.contention(NOW) == 0.0
+    assert hour_ago.forced(NOW).forced_at == (NOW - 3, NOW - 2, NOW - 1, NOW)
