@@ -1,9 +1,10 @@
-"""What every test runs under: warnings are errors, and nothing may block an event loop."""
+"""What every test runs under: nothing of the machine's settings, and no blocked event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
@@ -23,6 +24,19 @@ collect_ignore = [] if FAMILY == "httpx" else [*ONCE]
 
 MISSING_SERVICE = "missing service"
 """Begins the reason of every skip for want of a server or daemon. With CI set, it fails."""
+
+OF_THE_MACHINE = re.compile(
+    r"\w+_proxy|ssl_cert_(file|dir)|sslkeylogfile|xdg_\w+|python_keyring_\w+|"
+    r"dbus_session_bus_address|cobo_(?!fuzz)\w+",
+    re.IGNORECASE,
+)
+"""What httpx, keyrings, our stores and the examples read of the environment."""
+
+
+def pytest_configure() -> None:
+    """Forget it, so that tests, and the processes they start, do the same on every machine."""
+    for name in filter(OF_THE_MACHINE.fullmatch, [*os.environ]):
+        del os.environ[name]
 
 
 @pytest.fixture(scope="module", params=["asyncio", "trio"])
@@ -65,10 +79,14 @@ def blocking_calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     loops = SimpleNamespace(get_running_loop=_running_loop)
     monkeypatch.setattr(blockbuster.blockbuster, "asyncio", loops)
     with blockbuster_ctx("httpx_cobo_auth", excluded_modules=["httpx_cobo_auth.testing"]) as watch:
-        # Not the package's doing: pytest's own log handler, and coverage's own lock.
+        # Not the package's doing: pytest's own log handler, coverage's own lock, and the search
+        # for certificates whenever a client is built.
         for write in ("io.TextIOWrapper.write", "io.BufferedWriter.write"):
             watch.functions[write].can_block_in("logging/__init__.py", "emit")
         watch.functions["threading.Lock.acquire"].can_block_in("coverage/collector.py", "lock_data")
+        for function in watch.functions.values():
+            for family in ("httpx", "httpx2"):
+                function.can_block_in(f"/{family}/_config.py", "create_ssl_context")
         yield seen
     assert not seen, f"blocked the event loop: {', '.join(seen)}"
 
