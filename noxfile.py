@@ -30,7 +30,6 @@ ELSEWHERE = (
     "--ignore=tests/exploration",
     "--ignore=tests/test_packaging.py",
     "--ignore=tests/test_site.py",
-    "--deselect=tests/test_docs.py::test_the_tests_of_a_hazard_exist",
 )
 
 # Run where the tests are, with the path that they have.

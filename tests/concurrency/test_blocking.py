@@ -197,6 +197,7 @@ class TestStores:
 
 
 class TestThreads:
+    @pytest.mark.hazard(17)
     async def test_blocked_handlers_do_not_starve_a_renewal(
         self, running: CoboSimulator, ticking: ManualClock, make_auth: MakesAuth
     ) -> None:

@@ -1,4 +1,4 @@
-"""At fork, nothing is inherited: no lock, no seat, no refresh token (hazard 16)."""
+"""At fork, nothing is inherited: no lock, no seat, no refresh token."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from httpx_cobo_auth.testing import CoboSimulator
     from tests.concurrency.conftest import MakesAuth, RunsThreads
+
+pytestmark = pytest.mark.hazard(16)
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here"),

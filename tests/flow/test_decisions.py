@@ -127,6 +127,7 @@ def test_a_stale_read_goes_on_while_somebody_else_renews() -> None:
     assert stored.token is desk.account.held.token
 
 
+@pytest.mark.hazard(28)
 def test_a_refused_early_attempt_is_reported_spaced_out_and_never_raised() -> None:
     """The read goes out all the same; the next one does not try again, one 31 s later does."""
     desk = Desk()
@@ -499,6 +500,7 @@ def test_a_renewal_forced_in_vain_waits_longer_each_time() -> None:
 
 
 # -------------------------------------------------------------------- 401 that cannot be cured
+@pytest.mark.hazard(34)
 @pytest.mark.parametrize("code", [2022, 2023, 2024])
 @pytest.mark.parametrize("request_", [read(), write()], ids=["read", "write"])
 def test_a_401_that_no_token_can_mend_is_handed_over(code: int, request_: Call) -> None:
@@ -577,6 +579,7 @@ def test_a_request_that_is_only_signed_has_its_clock_corrected_once() -> None:
 
 
 # --------------------------------------------------------------------------------- 500 / 1000
+@pytest.mark.hazard(32)
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
 def test_a_500_1000_on_a_read_is_as_a_curable_401(method: str) -> None:
     """Cobo says so that a token has expired; a read may run twice: renewed and replayed."""
@@ -592,6 +595,7 @@ def test_a_500_1000_on_a_read_is_as_a_curable_401(method: str) -> None:
     )
 
 
+@pytest.mark.hazard(40)
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "QUERY"])
 def test_a_500_1000_on_a_write_ends_the_flow_and_the_next_one_renews_first(method: str) -> None:
     """It may have run. As nothing is replayed, nothing shows that the renewal helped."""

@@ -61,6 +61,7 @@ def test_a_refresh_token_gets_the_next_token(status: int) -> None:
     assert issued == Issued(desk.token("b"), implicit=False)
 
 
+@pytest.mark.hazard(23)
 def test_a_reply_without_a_refresh_token_carries_the_old_one_on() -> None:
     """RFC 6749 leaves it out where it does not change: the old one is kept for the next renewal."""
     desk = Endpoint()
@@ -135,6 +136,7 @@ def test_a_longer_retry_after_is_raised_with_the_time() -> None:
     assert failed.error.retry_after == 30.0
 
 
+@pytest.mark.hazard(1)
 def test_the_time_limit_bounds_attempts_and_their_timeouts() -> None:
     """30 s for all: after 23.5 s a request may take 6.5 s, and a last one no more than 1 s."""
     desk = Endpoint()
@@ -167,6 +169,7 @@ FATES = {
 }
 
 
+@pytest.mark.hazard(24)
 @pytest.mark.parametrize("fate", FATES.values(), ids=FATES)
 def test_a_refresh_token_of_unknown_fate_is_never_sent_again(
     fate: ExchangeReply | ExchangeFault,

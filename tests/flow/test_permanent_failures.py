@@ -36,6 +36,7 @@ def report(what: str, calls: int, exchanges: int) -> None:
     print(f"{what}: {exchanges} exchanges in {calls} calls")  # noqa: T201
 
 
+@pytest.mark.hazard(27)
 @WAYS
 @pytest.mark.parametrize("per_call_s", [0.0, 1.0])
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -50,6 +51,7 @@ def test_a_server_that_always_says_401(rig: Rig, method: str, per_call_s: float)
     assert rig.simulator.counters.spent_refresh_reused == 0
 
 
+@pytest.mark.hazard(34)
 @WAYS
 @pytest.mark.parametrize("code", [2022, 2023, 2024])
 def test_a_server_that_always_says_what_no_token_can_mend(rig: Rig, code: int) -> None:
@@ -60,6 +62,7 @@ def test_a_server_that_always_says_what_no_token_can_mend(rig: Rig, code: int) -
     assert rig.simulator.counters.exchanges == 1
 
 
+@pytest.mark.hazard(32, 43)
 @WAYS
 @pytest.mark.parametrize("per_call_s", [0.0, 1.0])
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -100,6 +103,7 @@ def test_an_app_that_was_uninstalled(rig: Rig, per_call_s: float) -> None:
     assert rig.send().status_code == 200
 
 
+@pytest.mark.hazard(43)
 @WAYS
 def test_two_auth_objects_that_share_no_store(
     rig: Rig, sleeps_pass: Callable[[ManualClock], None]
@@ -120,6 +124,7 @@ def test_two_auth_objects_that_share_no_store(
     assert set(answers) == {200, 500}
 
 
+@pytest.mark.hazard(29)
 @WAYS
 @pytest.mark.parametrize("lifetime", [1, 2, 5, 30, 59])
 def test_a_token_that_lives_for_seconds(plain: bool, lifetime: int) -> None:  # noqa: FBT001
@@ -166,6 +171,7 @@ def refused_in_vain(sleeps_pass: Callable[[ManualClock], None]) -> Rig:
     return rig
 
 
+@pytest.mark.hazard(32)
 def test_a_write_is_not_sent_with_it_once_the_endpoint_answers_again(
     sleeps_pass: Callable[[ManualClock], None],
 ) -> None:
@@ -190,6 +196,7 @@ def test_that_renewal_is_not_held_to_be_in_vain(
     assert rig.simulator.counters.issued == 3
 
 
+@pytest.mark.hazard(27)
 def test_attempts_are_spaced_ever_further_while_the_endpoint_does_not_recover(
     sleeps_pass: Callable[[ManualClock], None],
 ) -> None:

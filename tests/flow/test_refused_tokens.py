@@ -49,6 +49,7 @@ def replaced(desk: Desk, stored: Record) -> list[Step]:
     ]
 
 
+@pytest.mark.hazard(24)
 @pytest.mark.parametrize("answer", [REFUSED, DEAD])
 def test_a_lost_exchange_of_this_process_explains_it(answer: ResponseSummary) -> None:
     """It ended unseen while the read waited: a new token, though forced ones have to wait."""
@@ -69,6 +70,7 @@ def test_a_lost_exchange_of_this_process_explains_it(answer: ResponseSummary) ->
     assert desk.account.forced_wait() == 30.0
 
 
+@pytest.mark.hazard(24)
 @pytest.mark.parametrize("answer", [REFUSED, DEAD])
 def test_a_lost_exchange_of_another_process_explains_it(answer: ResponseSummary) -> None:
     """It died with its note in the store: a new token, though forced ones have to wait."""

@@ -100,6 +100,7 @@ def test_in_order_seat_lock_reread_drain_note_check_exchange_save_release() -> N
     assert desk.account.settled
 
 
+@pytest.mark.hazard(42)
 @pytest.mark.parametrize("lifetime", [43199.0, 2.0])
 def test_an_early_renewer_of_a_shared_store_lets_writes_elsewhere_end_first(
     lifetime: float,
@@ -230,6 +231,7 @@ def test_without_a_note_an_early_renewal_is_skipped_and_reported() -> None:
     )
 
 
+@pytest.mark.hazard(19)
 def test_without_a_note_a_dead_token_is_followed_by_org_implicit_kept_in_memory() -> None:
     """The refresh token stays unsent, the new token serves at once and is saved 5 s later."""
     desk = Desk()
@@ -338,6 +340,7 @@ def test_a_conflict_over_the_note_with_nothing_newer_is_raised_and_nothing_spent
 
 
 # ----------------------------------------------------------------------- taking the note back
+@pytest.mark.hazard(13)
 def test_without_a_lock_that_outlives_it_there_is_no_exchange_and_the_note_is_taken_back() -> None:
     """An exchange has 32 s; with a lock that may lapse sooner, the record is put back as it was."""
     desk = Desk()
@@ -421,6 +424,7 @@ def test_a_note_is_left_where_the_refresh_token_may_be_spent() -> None:
 
 
 # ----------------------------------------------------------------- an interrupted note, found
+@pytest.mark.hazard(15)
 @pytest.mark.parametrize("known", [True, False], ids=["same process", "new process"])
 def test_an_interrupted_exchange_is_followed_by_org_implicit(known: bool) -> None:  # noqa: FBT001
     """Its refresh token is spent or not; its access token may have died with it."""
@@ -572,6 +576,7 @@ def _unsaved(desk: Desk) -> tuple[Record, Record]:
     return before, new
 
 
+@pytest.mark.hazard(19)
 def test_a_token_that_cannot_be_saved_is_used_reported_and_saved_later() -> None:
     """It serves requests, is tried every 5 s, also after a conflict, and no more once saved."""
     desk = Desk()
@@ -764,6 +769,7 @@ def test_a_first_token_is_not_asked_for_where_the_store_cannot_be_read(error: St
         )
 
 
+@pytest.mark.hazard(28)
 @pytest.mark.parametrize("error", [DOWN, CORRUPT])
 def test_a_stale_token_is_gone_on_with_while_the_store_is_no_help(error: StoreError) -> None:
     """The failure is told once, and the next read does not ask the store again."""
@@ -880,6 +886,7 @@ def test_trouble_at_the_endpoint_is_remembered_from_the_second_time_on_and_longe
     assert held == [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
 
 
+@pytest.mark.hazard(27)
 @pytest.mark.parametrize(("retry_after", "held_s"), [(120.0, 120), (1e9, 600)])
 def test_a_retry_after_is_obeyed_within_reason(retry_after: float, held_s: float) -> None:
     """Ten minutes at most, for anybody on the way can say it."""
@@ -955,6 +962,7 @@ def test_while_held_off_a_store_that_cannot_be_read_keeps_no_answer_from_the_cal
     )
 
 
+@pytest.mark.hazard(43)
 def test_forced_renewals_far_too_often_mean_contention() -> None:
     """The fourth within an hour is told as ``ContentionSuspected``, and the next waits 30 s."""
     desk = Desk()

@@ -83,6 +83,7 @@ def flaw(data: bytes) -> str:
     return found
 
 
+@pytest.mark.hazard(23)
 @given(RECORDS)
 @fuzz(300)
 def test_every_record_comes_back_as_it_was(record: Record) -> None:
@@ -96,6 +97,7 @@ def test_every_truncation_is_noticed() -> None:
         flaw(GOOD[:length])
 
 
+@pytest.mark.hazard(21)
 def test_every_damaged_byte_is_noticed_or_harmless() -> None:
     """Thousands of files that differ in one byte: never another token, never an exception."""
     for place in range(len(GOOD)):
@@ -210,6 +212,7 @@ def test_an_envelope_of_another_shape_is_noticed() -> None:
     assert flaw(json.dumps(damaged).encode()) == "it is damaged: the digest does not fit"
 
 
+@pytest.mark.hazard(35)
 def test_another_organizations_record_is_refused() -> None:
     """A file that was moved, or a key that collides, must not lend its token."""
     belongs = "it belongs to another environment, client or organization"

@@ -1,4 +1,4 @@
-"""Answers that nobody has read hold the connections that the exchange needs (hazard 41)."""
+"""Answers that nobody has read hold the connections that the exchange needs."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from httpx_cobo_auth.testing import CoboSimulator
     from tests.traps.conftest import MakesAsyncClient, MakesAuth, MakesClient
+
+pytestmark = pytest.mark.hazard(41)
 
 CALLERS = 20
 

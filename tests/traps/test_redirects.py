@@ -1,4 +1,4 @@
-"""httpx follows redirects below its auth layer, so they take along what was signed (hazard 4)."""
+"""httpx follows redirects below its auth layer, so they take along what was signed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from httpx_cobo_auth.testing import LogEntry, ManualClock
     from tests.traps.conftest import MakesAsyncClient, MakesAuth, MakesClient
+
+pytestmark = pytest.mark.hazard(4)
 
 STATUSES = pytest.mark.parametrize("status", [302, 307, 308])
 
