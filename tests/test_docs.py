@@ -38,7 +38,7 @@ PYTEST = re.compile(r"pytest( (?P<file>\w+))?")
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 HEADING = re.compile(r"^#+ (?P<title>.*)$", re.MULTILINE)
 HAZARD = re.compile(r"^\| (\d+) \|", re.MULTILINE)
-MARK = re.compile(r"pytest\.mark\.hazard\(([\d, ]+)\)$", re.MULTILINE)
+MARK = re.compile(r"pytest\.mark\.hazard\(([\d, ]+)\)")
 TIMEOUT = re.compile(r"^\| `(?P<name>\w+)` \| (?P<seconds>\d+) \|", re.MULTILINE)
 CREDENTIALS = {
     "client_id": "COBO_APP_CLIENT_ID",

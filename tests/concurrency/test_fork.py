@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     from httpx_cobo_auth.testing import CoboSimulator
     from tests.concurrency.conftest import MakesAuth, RunsThreads
 
-pytestmark = pytest.mark.hazard(16)
-
 pytestmark = [
+    pytest.mark.hazard(16),
     pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here"),
     # What is tested here is just what Python 3.12 warns of.
     pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning"),
