@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, Unpack, cast
 
 import blockbuster.blockbuster
 import pytest
@@ -18,7 +18,9 @@ from tests.passes import FAMILY, ONCE
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+    from httpx_cobo_auth._auth.config import Options
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
+    from tests.family import CoboOAuth
 
 collect_ignore = [] if FAMILY == "httpx" else [*ONCE]
 
@@ -59,6 +61,46 @@ def simulator(clock: ManualClock) -> CoboSimulator:
     from httpx_cobo_auth.testing import CoboSimulator  # noqa: PLC0415 - coverage has begun by now
 
     return CoboSimulator(clock=clock)
+
+
+class MakesAuth(Protocol):
+    """Makes the auth object of the simulator's organization."""
+
+    def __call__(self, simulator: CoboSimulator, **options: Unpack[Options]) -> CoboOAuth: ...
+
+
+@pytest.fixture
+def make_auth() -> MakesAuth:
+    """Make auth objects that go by the simulator's clock."""
+    from tests.family import CoboOAuth  # noqa: PLC0415 - coverage has begun by now
+
+    def make(simulator: CoboSimulator, **options: Unpack[Options]) -> CoboOAuth:
+        options.setdefault("clock", simulator.clock)
+        return CoboOAuth(
+            client_id=simulator.client_id,
+            app_secret=simulator.app_secret,
+            org_id=simulator.org_id,
+            environment=simulator.environment,
+            **options,
+        )
+
+    return make
+
+
+@pytest.fixture
+def ticking() -> ManualClock:
+    """Time that passes by itself, as sockets and other threads need it, and can be moved."""
+    from httpx_cobo_auth.testing import ManualClock  # noqa: PLC0415 - coverage has begun by now
+
+    return ManualClock(running=True)
+
+
+@pytest.fixture
+def running(ticking: ManualClock) -> CoboSimulator:
+    """A Cobo of the test's own, whose clock runs."""
+    from httpx_cobo_auth.testing import CoboSimulator  # noqa: PLC0415 - coverage has begun by now
+
+    return CoboSimulator(clock=ticking)
 
 
 @pytest.fixture(autouse=True)

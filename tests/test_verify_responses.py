@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import importlib
-import logging
 import ssl
 from hashlib import sha256
 from types import SimpleNamespace
@@ -57,14 +56,6 @@ PASSING: dict[str, tuple[int, dict[str, Any]]] = {
     "redirect of a proxy": (307, {"kind": "redirect", "url": "https://a.example", "signed": False}),
     "signed 204": (204, {"kind": "delay", "status": 204}),
 }
-
-
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Log to nowhere: pytest's handler writes to a file, which blocks the event loop."""
-    logger = logging.getLogger("httpx_cobo_auth")
-    monkeypatch.setattr(logger, "propagate", False)
-    monkeypatch.setattr(logger, "handlers", [logging.NullHandler()])
 
 
 def oauth(simulator: CoboSimulator, **options: Any) -> CoboOAuth:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from httpx_cobo_auth.stores.base import StoreLock
     from httpx_cobo_auth.stores.memory import _Lock
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
-    from tests.concurrency.conftest import MakesAuth
+    from tests.conftest import MakesAuth
 
 pytestmark = pytest.mark.anyio
 

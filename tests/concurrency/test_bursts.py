@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
-    from tests.concurrency.conftest import MakesAuth, RunsThreads
+    from tests.concurrency.conftest import RunsThreads
+    from tests.conftest import MakesAuth
 
     Run = Callable[[Callable[[], Awaitable[object]]], object]
 

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.records import Record
     from httpx_cobo_auth.stores.memory import _Lock
     from httpx_cobo_auth.testing import CoboSimulator, Hold, ManualClock
-    from tests.concurrency.conftest import MakesAuth, RunsThreads
+    from tests.concurrency.conftest import RunsThreads
+    from tests.conftest import MakesAuth
 
 AFTERWARDS = 10
 _ASYNCIO = pytest.mark.parametrize("anyio_backend", ["asyncio"])

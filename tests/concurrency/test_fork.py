@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from httpx_cobo_auth.testing import CoboSimulator
-    from tests.concurrency.conftest import MakesAuth, RunsThreads
+    from tests.concurrency.conftest import RunsThreads
+    from tests.conftest import MakesAuth
 
 pytestmark = [
     pytest.mark.hazard(16),

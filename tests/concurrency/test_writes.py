@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import httpx
 
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
-    from tests.concurrency.conftest import MakesAuth, RunsThreads
+    from tests.concurrency.conftest import RunsThreads
+    from tests.conftest import MakesAuth
 
 WRITERS = 4
 RENEWALS = 30

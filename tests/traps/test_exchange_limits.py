@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from httpx_cobo_auth import CoboOAuth
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
-    from tests.traps.conftest import MakesAsyncClient, MakesAuth, MakesClient, Relay
+    from tests.conftest import MakesAuth
+    from tests.traps.conftest import MakesAsyncClient, MakesClient, Relay
 
 pytestmark = pytest.mark.hazard(1)
 

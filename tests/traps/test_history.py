@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
-    from tests.traps.conftest import MakesAsyncClient, MakesAuth, MakesClient
+    from tests.conftest import MakesAuth
+    from tests.traps.conftest import MakesAsyncClient, MakesClient
 
     Trouble = Callable[[CoboSimulator, ManualClock], object]
 

@@ -14,7 +14,8 @@ from tests.family import httpx
 
 if TYPE_CHECKING:
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
-    from tests.traps.conftest import MakesAsyncClient, MakesAuth, MakesClient
+    from tests.conftest import MakesAuth
+    from tests.traps.conftest import MakesAsyncClient, MakesClient
 
 LONGEST_S = 20
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from httpx_cobo_auth.testing import CoboSimulator
-    from tests.traps.conftest import MakesAsyncClient, MakesAuth, MakesClient
+    from tests.conftest import MakesAuth
+    from tests.traps.conftest import MakesAsyncClient, MakesClient
 
 pytestmark = pytest.mark.hazard(41)
 

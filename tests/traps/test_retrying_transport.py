@@ -10,7 +10,8 @@ from tests.family import httpx
 
 if TYPE_CHECKING:
     from httpx_cobo_auth.testing import CoboSimulator
-    from tests.traps.conftest import MakesAuth, MakesClient
+    from tests.conftest import MakesAuth
+    from tests.traps.conftest import MakesClient
 
 pytestmark = pytest.mark.hazard(8)
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import httpx
 
     from httpx_cobo_auth.testing import CoboSimulator
-    from tests.traps.conftest import MakesAsyncClient, MakesAuth, MakesClient
+    from tests.conftest import MakesAuth
+    from tests.traps.conftest import MakesAsyncClient, MakesClient
 
 pytestmark = pytest.mark.hazard(6)
 
