@@ -159,7 +159,7 @@ def environment_named(environment: Environment | str, setting: str = "environmen
         return environment
     found = next((known for name, known in _BY_NAME.items() if name == environment), None)
     if found is None:
-        raise ConfigurationError(_unknown(environment, setting))
+        raise ConfigurationError(_unknown(environment, setting)) from None
     return found
 
 

@@ -82,6 +82,7 @@ def test_anything_else_is_no_call_of_cobos(
     assert callback.take(parameters) is None
 
 
+@fuzz(100)
 @given(st.dictionaries(st.sampled_from(["approval_result", "org_id"]), st.text() | st.integers()))
 def test_nothing_in_a_call_makes_it_raise(parameters: dict[str, object]) -> None:
     """Any text or number in either parameter, and no stranger gets a renewal by it."""

@@ -27,7 +27,7 @@ from httpx_cobo_auth import (
     TokenReplyError,
 )
 from httpx_cobo_auth._protocol.effects import ExchangeFault, ExchangeReply, ResponseSummary
-from httpx_cobo_auth._protocol.signing import NonceSource
+from httpx_cobo_auth._protocol.nonces import NonceSource
 from httpx_cobo_auth._protocol.verdicts import (
     READ_STATUSES,
     ExchangeFailure,

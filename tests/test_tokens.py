@@ -14,7 +14,13 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
 from httpx_cobo_auth import Token
-from httpx_cobo_auth._protocol.tokens import HeldToken, TokenState, parse_token_reply
+from httpx_cobo_auth._protocol.reply_body import ReplyBody
+from httpx_cobo_auth._protocol.tokens import (
+    DEFAULT_LIFETIME_S,
+    HeldToken,
+    TokenState,
+    parse_token_reply,
+)
 from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 from tests.family import CoboOAuth, httpx
 from tests.fuzzing import fuzz
@@ -152,7 +158,10 @@ class TestSteps:
 
     @pytest.mark.parametrize("lifetime", LIFETIMES)
     def test_steps_by_hours_loop_nowhere(self, lifetime: int) -> None:
-        """Hazard 31: each step costs one exchange at most, and every request gets through."""
+        """Hazard 31: each step costs an exchange, and one refused for its nonce, at most.
+
+        Every request gets through.
+        """
         clock = ManualClock(START)
         simulator = CoboSimulator(clock=ManualClock(START), token_lifetime=lifetime)
         auth = CoboOAuth(
@@ -169,7 +178,7 @@ class TestSteps:
                 clock.step(step)
                 for _ in range(20):
                     assert client.get("/wallets").status_code == 200
-                assert simulator.counters.exchanges <= 1 + number
+                assert simulator.counters.exchanges <= 1 + 2 * number
         assert simulator.counters.spent_refresh_reused == 0
 
     @pytest.mark.parametrize("lifetime", LIFETIMES)
@@ -267,6 +276,73 @@ class TestReplies:
         token = parse(without("token_type", "scope", "refresh_token"))
         assert token == Token(access_token=ACCESS, expires_at=START + 43199, obtained_at=START)
 
+    @pytest.mark.parametrize("body", [without("expires_in"), reply(expires_in=None)])
+    @pytest.mark.parametrize("lifetime", [None, 5.0, 43199.0])
+    def test_a_missing_lifetime_is_a_documented_one(
+        self, body: bytes, lifetime: float | None
+    ) -> None:
+        """Hazard 72: no field is marked required. An hour, or as set; counted as any other."""
+        given = {} if lifetime is None else {"default_lifetime": lifetime}
+        token = parse_token_reply(
+            body, sent_at=START, obtained_at=START + 2, previous=None, **given
+        )
+        assert isinstance(token, Token)
+        assert token.obtained_at == START
+        assert token.lifetime == (3600.0 if lifetime is None else lifetime)
+        assert DEFAULT_LIFETIME_S == 3600.0
+
+    def test_a_lifetime_that_is_given_counts(self) -> None:
+        """The default is for replies that have none."""
+        token = parse_token_reply(
+            reply(expires_in=7), sent_at=START, obtained_at=START, previous=None, default_lifetime=9
+        )
+        assert isinstance(token, Token)
+        assert token.lifetime == 7
+
+    @pytest.mark.parametrize("body", [reply(), b"[" + reply() + b"]", reply()[:-1]])
+    def test_a_reply_is_read_once_and_shows_nothing(self, body: bytes) -> None:
+        """Hazard 58: in a holder that is emptied; neither it nor what is read shows a token."""
+        held = ReplyBody(body)
+        assert repr(held) == f"<a body of {len(body)} bytes, not shown>"
+        parse_token_reply(held, sent_at=START, obtained_at=START, previous=None)
+        assert bytes(held) == b""
+        assert len(held) == 0
+        with pytest.raises(TypeError, match="cannot be pickled or copied"):
+            pickle.dumps(held)
+
+    def test_no_frame_shows_a_reply_wherever_reading_is_interrupted(self) -> None:
+        """Hazard 58: an exception of a signal handler at any line of the package's.
+
+        All locals of the package's frames are looked at, and what they hold, as error trackers
+        do for text, bytes, lists and mappings.
+        """
+        struck = 0
+        while True:
+            held, count = ReplyBody(reply()), itertools.count()
+
+            def strike(frame: FrameType, event: str, _: object, counted: Any = count) -> Any:
+                ours = frame.f_code.co_filename.endswith(("tokens.py", "reply_body.py"))
+                if ours and event in {"call", "line", "return"} and next(counted) == struck:
+                    raise KeyboardInterrupt
+                return strike if ours else None
+
+            sys.settrace(strike)
+            try:
+                parse_token_reply(held, sent_at=START, obtained_at=START, previous=None)
+            except KeyboardInterrupt as error:
+                interrupted: BaseException = error
+            else:
+                break
+            finally:
+                sys.settrace(None)
+            struck += 1
+            for frame, _ in traceback.walk_tb(interrupted.__traceback__):
+                if "httpx_cobo_auth" in frame.f_code.co_filename:
+                    shown = repr(frame.f_locals)
+                    assert ACCESS not in shown
+                    assert REFRESH not in shown
+        assert struck > 30
+
     @pytest.mark.parametrize("body", [without("refresh_token"), reply(refresh_token=None)])
     def test_a_missing_refresh_token_carries_the_old_one_on(self, body: bytes) -> None:
         """Hazard 23: RFC 6749, section 6."""
@@ -337,8 +413,6 @@ class TestReplies:
             (reply(refresh_token={}), "refresh_token"),
             (reply(refresh_token="two words"), "refresh_token"),
             (reply(refresh_token="a" * 4097), "refresh_token"),
-            (without("expires_in"), "expires_in"),
-            (reply(expires_in=None), "expires_in"),
             (reply(expires_in="43199"), "expires_in"),
             (reply(expires_in=43199.5), "expires_in"),
             (reply(expires_in=43199.0), "expires_in"),

@@ -14,12 +14,12 @@ CPython runs them under the interpreter's lock, or under the object's own where 
 The wall clock against the monotonic one:
 
 ===========================  ==============================================================
-it goes ahead, by 1 s or     followed. A suspended machine's monotonic clock stood still
+it goes ahead, by 5 s or     followed. A suspended machine's monotonic clock stood still
 more                         (Linux), or the clock was put right
 it comes back to where it    nothing: the step before it was a mistake
 was
-it falls behind, by 1 to     followed: the two clocks drift apart, on systems that correct
-2 s                          the one alone. Nonces stay above those before
+it falls behind, by 5 to     followed: the two clocks drift apart, on systems that correct
+10 s                         the one alone. Nonces stay above those before
 it is set back by more       nothing: it may be a mistake. Should the server think so too, it
                              refuses a nonce, and its verified time corrects ours
 ===========================  ==============================================================
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NonceSource", "nonces_of"]
 
-_STEP_S = 1.0
-_DRIFT_S = 2.0
+_STEP_S = 5.0
+_DRIFT_S = 10.0
 _SAME_MOMENT_S = 0.25
 _REMEMBERED = 8192
 _KEPT_SOURCES = 8
@@ -57,12 +57,14 @@ _unnamed = count()
 
 
 def _is_first(key: str, nonce: int, mark: list[int]) -> bool:
-    """Whether nobody used this nonce with this key; from now on it is used."""
+    """Whether nobody used this nonce with this key, of the latest 8192; now it is used."""
     whose = hash((key, nonce))
+    if _used.setdefault(whose, mark) is not mark:
+        return False
     _order.append(whose)
     if len(_order) > _REMEMBERED:
         _used.pop(_order.popleft(), None)
-    return _used.setdefault(whose, mark) is mark
+    return True
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,8 +8,9 @@ import pytest
 from nacl.signing import SigningKey
 
 from httpx_cobo_auth._protocol.effects import ResponseSummary
+from httpx_cobo_auth._protocol.nonces import NonceSource
 from httpx_cobo_auth._protocol.records import Record
-from httpx_cobo_auth._protocol.signing import NonceSource, verified_time
+from httpx_cobo_auth._protocol.signing import verified_time
 from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth._protocol.tokens import HeldToken, TokenState
 from httpx_cobo_auth._protocol.verdicts import Verdict, classify_response

@@ -94,8 +94,8 @@ def test_a_success_without_a_token_says_why(body: bytes | None, text: str, *, si
     [
         ({"access_token": None}, "access_token is missing or is no bearer token"),
         ({"refresh_token": 5}, "refresh_token is not a token"),
-        ({"expires_in": 1.5}, "expires_in is missing or not a whole number"),
-        ({"expires_in": True}, "expires_in is missing or not a whole number"),
+        ({"expires_in": 1.5}, "expires_in is not a whole number"),
+        ({"expires_in": True}, "expires_in is not a whole number"),
         ({"expires_in": 0}, "expires_in is not a sensible number of seconds"),
         ({"expires_in": 366 * 24 * 3600 + 1}, "expires_in is not a sensible number of seconds"),
         ({"token_type": "mac"}, "token_type is not Bearer"),
@@ -194,8 +194,9 @@ def test_a_secret_that_is_none_is_refused_in_so_many_words() -> None:
     with pytest.raises(ConfigurationError) as refused:
         Ed25519Signer("5ec2e7")
     assert str(refused.value) == (
-        "the secret must be an Ed25519 seed of 64 hex digits, as Cobo's Portal shows "
-        "it; what was given is not (it is not repeated here)"
+        "the secret (app_secret, api_secret) must be an Ed25519 seed of 64 hex digits, without "
+        "anything around it; what was given has 6 characters (it is not repeated here). It is the "
+        "private half of the key pair that you generated; Cobo knows only the public key"
     )
 
 
