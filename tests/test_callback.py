@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from httpx_cobo_auth.callback import Approval, ApprovalCallback, ApprovalResult
+from tests.fuzzing import fuzz
 
 if TYPE_CHECKING:
     from httpx_cobo_auth.testing import ManualClock

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 import json
 import pickle
 import sys
-from typing import Any
+import traceback
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, example, given
@@ -25,12 +27,30 @@ from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 from tests.family import CoboOAuth, httpx
 from tests.fuzzing import fuzz
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
 LIFETIMES = [1, 5, 30, 59, 600, 43199]
 START = 1_800_000_000.0
 HOUR = 3600.0
 ACCESS, REFRESH = "acc-" + "7" * 60, "ref-" + "8" * 60
 
 many = fuzz(1000, suppress_health_check=[HealthCheck.too_slow])
+
+
+def interrupter(moment: int) -> Callable[[FrameType, str, object], Any]:
+    """Give a trace function that raises at that line, counted from 0, of what reads replies."""
+    left = itertools.count(-moment)
+
+    def trace(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
+        if not frame.f_code.co_filename.endswith(("tokens.py", "reply_body.py")):
+            return None
+        if event in {"call", "line", "return"} and next(left) == 0:
+            raise KeyboardInterrupt
+        return trace
+
+    return trace
 
 
 def issued(lifetime: float, name: str = "token", at: float = START) -> Token:
@@ -316,17 +336,9 @@ class TestReplies:
         All locals of the package's frames are looked at, and what they hold, as error trackers
         do for text, bytes, lists and mappings.
         """
-        struck = 0
-        while True:
-            held, count = ReplyBody(reply()), itertools.count()
-
-            def strike(frame: FrameType, event: str, _: object, counted: Any = count) -> Any:
-                ours = frame.f_code.co_filename.endswith(("tokens.py", "reply_body.py"))
-                if ours and event in {"call", "line", "return"} and next(counted) == struck:
-                    raise KeyboardInterrupt
-                return strike if ours else None
-
-            sys.settrace(strike)
+        for moment in itertools.count():
+            held = ReplyBody(reply())
+            sys.settrace(interrupter(moment))
             try:
                 parse_token_reply(held, sent_at=START, obtained_at=START, previous=None)
             except KeyboardInterrupt as error:
@@ -335,13 +347,12 @@ class TestReplies:
                 break
             finally:
                 sys.settrace(None)
-            struck += 1
             for frame, _ in traceback.walk_tb(interrupted.__traceback__):
                 if "httpx_cobo_auth" in frame.f_code.co_filename:
                     shown = repr(frame.f_locals)
                     assert ACCESS not in shown
                     assert REFRESH not in shown
-        assert struck > 30
+        assert moment > 30
 
     @pytest.mark.parametrize("body", [without("refresh_token"), reply(refresh_token=None)])
     def test_a_missing_refresh_token_carries_the_old_one_on(self, body: bytes) -> None:

@@ -80,10 +80,9 @@ def take_body(response: httpx.Response, timeout: float) -> ReplyBody | None:
     """
     if response.is_stream_consumed:
         return _kept_reply(response)
-    stream: Any = response.stream
-    response.stream = family_of(response).ByteStream(b"")
+    stream, codings = _cut_off(response)
     deadline = time.monotonic() + timeout
-    body, limit = ReplyBody(), _wire_limit(_codings(response))
+    body, limit = ReplyBody(), _wire_limit(codings)
     try:
         # Into an attribute, because the locals of a frame are what error trackers show.
         for body.piece in stream:
@@ -93,7 +92,7 @@ def take_body(response: httpx.Response, timeout: float) -> ReplyBody | None:
                 raise TimeoutError
     finally:
         stream.close()
-    return _decoded_reply(response, body)
+    return _decoded_reply(response, body, codings)
 
 
 async def atake_body(response: httpx.Response) -> ReplyBody | None:
@@ -105,16 +104,15 @@ async def atake_body(response: httpx.Response) -> ReplyBody | None:
     """
     if response.is_stream_consumed:
         return _kept_reply(response)
-    stream: Any = response.stream
-    response.stream = family_of(response).ByteStream(b"")
-    body, limit = ReplyBody(), _wire_limit(_codings(response))
+    stream, codings = _cut_off(response)
+    body, limit = ReplyBody(), _wire_limit(codings)
     try:
         async for body.piece in stream:  # as above
             if body.keep() > limit:
                 return None
     finally:
         await stream.aclose()
-    return _decoded_reply(response, body)
+    return _decoded_reply(response, body, codings)
 
 
 class _Reading:
@@ -167,9 +165,20 @@ def _kept_reply(response: httpx.Response) -> ReplyBody | None:
     return body if len(body) <= _MAX_BODY_BYTES else None
 
 
-def _decoded_reply(response: httpx.Response, body: ReplyBody) -> ReplyBody | None:
+def _cut_off(response: httpx.Response) -> tuple[Any, list[str]]:
+    """Leave a response with an empty body; return its stream, and how that is packed."""
+    stream, codings = response.stream, _codings(response)
+    response.stream = family_of(response).ByteStream(b"")
+    # httpx reads what is left, which is nothing, and nothing is no frame of zstd.
+    response.headers.pop("Content-Encoding", None)
+    return stream, codings
+
+
+def _decoded_reply(
+    response: httpx.Response, body: ReplyBody, codings: list[str]
+) -> ReplyBody | None:
     try:
-        return decode(body, _codings(response), _MAX_BODY_BYTES)
+        return decode(body, codings, _MAX_BODY_BYTES)
     except UndecodableError:
         message = "the token endpoint's reply cannot be decoded"
         error: Exception = family_of(response).DecodingError(message)

@@ -51,6 +51,8 @@ def decode(body: ReplyBody, codings: list[str], limit: int | None = None) -> Rep
     """
     if len(codings) > _MAX_CODINGS:
         raise UndecodableError
+    if not len(body):
+        return body
     for left, coding in reversed(list(enumerate(codings))):
         bound = None if limit is None else limit + (limit // 8 if left else 0)
         unpacked = ReplyBody()
