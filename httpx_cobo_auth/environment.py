@@ -5,19 +5,35 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from httpx_cobo_auth.errors import ConfigurationError
 
-__all__ = ["DEVELOPMENT", "PRODUCTION", "SANDBOX", "Environment", "Origin", "environment_named"]
+__all__ = [
+    "DEVELOPMENT",
+    "PRODUCTION",
+    "SANDBOX",
+    "Environment",
+    "EnvironmentName",
+    "Origin",
+    "environment_named",
+]
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _HEX_KEY = re.compile(r"[0-9a-fA-F]{64}")
 _URL_TEXT = re.compile(r"[!-~]+")
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 
+_COBOS_DOMAIN = ".cobo.com"
+_COBOS_PATH = "/v2"
+_LONGEST_SHOWN = 24
+
 Origin = tuple[str, str, int | None]
 """Scheme, host (lower case, no brackets) and port; ``None`` for the scheme's default port."""
+
+EnvironmentName: TypeAlias = Literal["prod", "dev", "sandbox"]
+"""The names of Cobo's own environments, as in Cobo's tools (``COBO_ENV``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +45,8 @@ class Environment:
     Args:
         name: what to call it in messages.
         base_url: everything before the path of an operation, such as
-            ``https://api.dev.cobo.com/v2``. ``https`` only, except for loopback addresses.
+            ``https://api.dev.cobo.com/v2``. ``https`` only, except for loopback addresses. The
+            path of Cobo's own hosts is ``/v2``; a gateway may have another.
         response_key: Cobo's Ed25519 public key of this environment, 64 hex digits. With
             ``None`` the signatures of answers are not verified.
 
@@ -48,7 +65,14 @@ class Environment:
         origin, path = _parts_of(self.base_url)
         object.__setattr__(self, "origin", origin)
         # One spelling for one address: tokens are kept by it.
-        object.__setattr__(self, "base_url", _spelled(origin) + path.rstrip("/"))
+        path = path.rstrip("/")
+        object.__setattr__(self, "base_url", _spelled(origin) + path)
+        if origin[1].endswith(_COBOS_DOMAIN) and path != _COBOS_PATH:
+            message = (
+                f"base_url {self.base_url} must end in {_COBOS_PATH}, under which Cobo serves its "
+                f"API and its token endpoint: {_spelled(origin)}{_COBOS_PATH}"
+            )
+            raise ConfigurationError(message)
         if self.response_key is not None and not _is_key(self.response_key):
             message = "response_key must be an Ed25519 public key of 64 hex digits, or None"
             raise ConfigurationError(message)
@@ -120,12 +144,38 @@ SANDBOX = Environment(
 _BY_NAME = {environment.name: environment for environment in (PRODUCTION, DEVELOPMENT, SANDBOX)}
 
 
-def environment_named(environment: Environment | str) -> Environment:
-    """Give the environment of that name (``prod``, ``dev`` or ``sandbox``), or the one given."""
+def environment_named(environment: Environment | str, setting: str = "environment") -> Environment:
+    """Return the environment of that name (``prod``, ``dev`` or ``sandbox``), or the one given.
+
+    Args:
+        environment: the name, exactly, or an ``Environment``.
+        setting: what to call it in the message, such as ``COBO_ENV``.
+
+    Raises:
+        ConfigurationError: there is none of that name.
+
+    """
     if isinstance(environment, Environment):
         return environment
-    try:
-        return _BY_NAME[environment]
-    except (KeyError, TypeError):
-        message = f"environment must be an Environment or one of {', '.join(_BY_NAME)}"
-        raise ConfigurationError(message) from None
+    found = next((known for name, known in _BY_NAME.items() if name == environment), None)
+    if found is None:
+        raise ConfigurationError(_unknown(environment, setting)) from None
+    return found
+
+
+def _unknown(name: object, setting: str) -> str:
+    names = ", ".join(_BY_NAME)
+    if not isinstance(name, str):
+        kind = type(name).__name__
+        return f"{setting} must be one of {names}, or an Environment, not of the type {kind}"
+    # Longer text is no misspelt name; it may be a secret in the wrong place.
+    shown = f" {name!r}" if len(name) <= _LONGEST_SHOWN else ""
+    meant = _meant_by(name)
+    hint = f" (did you mean {meant!r}?)" if meant else ""
+    return f"{setting}{shown} is unknown{hint}: it must be one of {names}, or an Environment"
+
+
+def _meant_by(name: str) -> str | None:
+    plain = name.strip().lower()
+    others = {"development": "dev", "develop": "dev", "production": "prod"}
+    return plain if plain in _BY_NAME else others.get(plain)

@@ -40,7 +40,7 @@ OF_ONE_FAMILY = (
 # other without circles.
 LAYERS = [
     ("_confidential", "_forking", "clock", "errors"),
-    ("environment", "events"),
+    ("_identity", "environment", "events"),
     ("_protocol.",),
     ("callback", "records", "stores."),
     ("_runtime.",),
@@ -51,7 +51,15 @@ LAYERS = [
 
 # What decides. It waits for nothing: no network, no files, no event loops. A mutex around a
 # few lines of arithmetic is no wait, so `threading` may be imported, and `_forking` as well.
-PURE_ROOMS = ("_confidential", "_protocol.", "clock", "environment", "errors", "events")
+PURE_ROOMS = (
+    "_confidential",
+    "_identity",
+    "_protocol.",
+    "clock",
+    "environment",
+    "errors",
+    "events",
+)
 IMPURE_IMPORTS = {
     *("httpx", "httpx2", "httpcore", "anyio", "asyncio", "trio", "sniffio"),
     *("socket", "ssl", "multiprocessing", "concurrent", "subprocess", "select"),

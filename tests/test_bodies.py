@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import importlib
 import json
 import logging
+import os
 import socketserver
 import ssl
 import threading
 import time
+import tracemalloc
 import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
+import brotli
 import pytest
+import zstandard
 
 from httpx_cobo_auth import Environment, Timeouts, TokenEndpointError, TokenReplyError
+from httpx_cobo_auth._protocol.reply_body import ReplyBody
+from httpx_cobo_auth._runtime import decoding
 from httpx_cobo_auth._runtime.bodies import aread_answer, atake_body, read_answer, take_body
+from httpx_cobo_auth._runtime.decoding import UndecodableError, codings_of, decode
 from tests.family import CoboAuth, CoboOAuth, httpx
 
 if TYPE_CHECKING:
@@ -163,6 +171,61 @@ def answers(body: bytes, status: int = 200) -> dict[str, Said]:
 WAYS = list(answers(b""))
 
 
+def brotli_of(body: bytes) -> bytes:
+    return cast("bytes", brotli.compress(body))
+
+
+def zstd_of(body: bytes) -> bytes:
+    return cast("bytes", zstandard.ZstdCompressor().compress(body))
+
+
+def bare_deflate(body: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(body) + packer.flush()
+
+
+CODINGS: dict[str, tuple[Callable[[bytes], bytes], ...]] = {
+    "identity": (),
+    "utf-8": (),  # not a coding; proxies say so all the same
+    "": (),
+    "gzip": (gzip.compress,),
+    "GZip": (gzip.compress,),
+    "deflate": (zlib.compress,),
+    "deflate ": (bare_deflate,),
+    "br": (brotli_of,),
+    "zstd": (zstd_of,),
+    "gzip, br": (gzip.compress, brotli_of),
+    "zstd,gzip, identity, deflate": (zstd_of, gzip.compress, zlib.compress),
+}
+GARBLED = {"garbled": "gzip", "endless coding": ", ".join(["gzip"] * 6)}
+
+
+def packed(way: str, body: bytes, status: int = 200) -> Said:
+    """Give an answer whose body was packed by some codings, or claims to be."""
+    for pack in CODINGS.get(way, ()):
+        body = pack(body)
+    return Said(status, body, {"Content-Encoding": GARBLED.get(way, way)})
+
+
+def taken(body: ReplyBody | None) -> bytes | None:
+    """Give the bytes of a reply that was taken out of its answer."""
+    return None if body is None else bytes(body)
+
+
+def connections(response: httpx.Response) -> list[object]:
+    """Give the connections that the client of a response has."""
+    pool: Any = response.extensions["client"]._transport._pool
+    return list(pool.connections)
+
+
+def outcome(reading: Callable[[httpx.Response], object], response: httpx.Response) -> object:
+    """Give what comes of reading a response: the result, or the kind of error."""
+    try:
+        return reading(response)
+    except httpx.DecodingError as error:
+        return type(error)
+
+
 def states(response: httpx.Response) -> tuple[bool, bool]:
     """Tell whether the answer is closed, and whether its stream is used up."""
     return response.is_closed, response.is_stream_consumed
@@ -174,6 +237,7 @@ class Opened:
     def __init__(self, canned: Canned) -> None:
         self.client = httpx.Client(verify=NO_TLS)
         self.response = self.client.send(self.client.build_request("GET", canned.base), stream=True)
+        self.response.extensions["client"] = self.client
 
     def __enter__(self) -> httpx.Response:
         return self.response
@@ -192,6 +256,7 @@ class AsyncOpened:
 
     async def __aenter__(self) -> httpx.Response:
         self.response = await self.client.send(self.request, stream=True)
+        self.response.extensions["client"] = self.client
         return self.response
 
     async def __aexit__(self, *_: object) -> None:
@@ -203,30 +268,90 @@ class AsyncOpened:
 class TestAnswers:
     @pytest.mark.hazard(41)
     @pytest.mark.parametrize("size", [0, 1, 1000, LIMIT])
+    @pytest.mark.parametrize("whole", [False, True])
     def test_a_usual_answer_is_read_and_left_for_the_caller(
-        self, canned: Canned, size: int
+        self, canned: Canned, size: int, *, whole: bool
     ) -> None:
-        """Hazard 41: read to its end, so that it holds no connection."""
+        """Hazards 41 and 62: it holds no connection, and to the caller it is unread."""
         for canned.said in answers(LONG[:size]).values():
             with Opened(canned) as response:
-                assert read_answer(response) == LONG[:size]
-                assert response.is_closed
-                assert response.content == response.read() == LONG[:size]
+                assert read_answer(response, whole=whole) == LONG[:size]
+                assert not connections(response)
+                assert states(response) == (False, False)
+                assert response.read() == response.content == LONG[:size]
+                assert states(response) == (True, True)
                 assert b"".join(response.iter_bytes()) == LONG[:size]
                 assert read_answer(response) == LONG[:size]
                 assert response.elapsed.total_seconds() >= 0
 
     @pytest.mark.hazard(41)
     @pytest.mark.parametrize("size", [0, 1, 1000, LIMIT])
-    async def test_the_same_for_async_clients(self, canned: Canned, size: int) -> None:
-        """Hazard 41: on both event loops."""
+    @pytest.mark.parametrize("whole", [False, True])
+    async def test_the_same_for_async_clients(
+        self, canned: Canned, size: int, *, whole: bool
+    ) -> None:
+        """Hazards 41 and 62: on both event loops."""
         for canned.said in answers(LONG[:size]).values():
             async with AsyncOpened(canned) as response:
-                assert await aread_answer(response) == LONG[:size]
-                assert response.is_closed
-                assert response.content == await response.aread() == LONG[:size]
+                assert await aread_answer(response, whole=whole) == LONG[:size]
+                assert not connections(response)
+                assert states(response) == (False, False)
+                assert await response.aread() == response.content == LONG[:size]
+                assert states(response) == (True, True)
                 assert await aread_answer(response) == LONG[:size]
                 assert response.elapsed.total_seconds() >= 0
+
+    @pytest.mark.parametrize("whole", [False, True])
+    @pytest.mark.parametrize("way", [*CODINGS, "garbled", "endless coding"])
+    def test_what_comes_over_the_wire_can_be_streamed_after_us(
+        self, canned: Canned, way: str, *, whole: bool
+    ) -> None:
+        """Hazard 62: raw bytes, decoded ones and errors are those of an answer left alone."""
+        canned.said = packed(way, LONG[:1000], 401)
+        readings: list[Callable[[httpx.Response], object]] = [
+            lambda response: b"".join(response.iter_raw()),
+            lambda response: b"".join(response.iter_bytes(100)),
+            lambda response: response.read(),
+        ]
+        for reading in readings:
+            with Opened(canned) as response:
+                alone = outcome(reading, response)
+            with Opened(canned) as response:
+                found = read_answer(response, whole=whole)
+                assert found == (LONG[:1000] if way in CODINGS else None)
+                assert outcome(reading, response) == alone
+                downloaded = response.num_bytes_downloaded
+                assert downloaded in {0, len(canned.said.body)}
+
+    @pytest.mark.parametrize("way", [*CODINGS, "garbled"])
+    async def test_what_comes_over_the_wire_can_be_streamed_by_tasks(
+        self, canned: Canned, way: str
+    ) -> None:
+        """Hazard 62: on both event loops."""
+        canned.said = packed(way, LONG[:1000], 401)
+        async with AsyncOpened(canned) as response:
+            assert await aread_answer(response) == (LONG[:1000] if way in CODINGS else None)
+            pieces = [piece async for piece in response.aiter_raw()]
+            assert b"".join(pieces) == canned.said.body
+
+    @pytest.mark.parametrize("whole", [False, True])
+    def test_an_answer_that_a_hook_has_closed(self, canned: Canned, *, whole: bool) -> None:
+        """Nothing can be read of it, by us or by the caller."""
+        with Opened(canned) as response:
+            response.close()
+            assert read_answer(response, whole=whole) is None
+            with pytest.raises(httpx.StreamClosed):
+                response.read()
+
+    def test_a_verified_answer_may_be_long(self, canned: Canned) -> None:
+        """What is verified is read whole, and can be streamed all the same."""
+        canned.said = answers(LONG)["gzip"]
+        with Opened(canned) as response:
+            assert read_answer(response, whole=True) == LONG
+            assert b"".join(response.iter_raw()) == canned.said.body
+        with Opened(canned) as response:
+            response.read()
+            assert read_answer(response, whole=True) == LONG
 
     @pytest.mark.parametrize("size", [LIMIT + 1, len(LONG)])
     @pytest.mark.parametrize("way", ["length", "chunked"])
@@ -290,7 +415,7 @@ class TestAnswers:
         canned.said = Said(401, LONG[:1000])
         with Opened(canned) as response:
             response.read()
-            assert read_answer(response) == take_body(response, 1) == LONG[:1000]
+            assert read_answer(response) == taken(take_body(response, 1)) == LONG[:1000]
         with Opened(canned) as response:
             assert b"".join(response.iter_bytes()) == LONG[:1000]
             assert read_answer(response) is None
@@ -307,7 +432,8 @@ class TestAnswers:
         canned.said = Said(401, LONG[:1000])
         async with AsyncOpened(canned) as response:
             await response.aread()
-            assert await aread_answer(response) == await atake_body(response) == LONG[:1000]
+            assert await aread_answer(response) == LONG[:1000]
+            assert taken(await atake_body(response)) == LONG[:1000]
         async with AsyncOpened(canned) as response:
             assert [piece async for piece in response.aiter_bytes()]
             assert await aread_answer(response) is None
@@ -388,7 +514,7 @@ class TestTokenReplies:
         """Hazard 2: wherever the answer is kept, it has no token in it."""
         for canned.said in answers(LONG[:size]).values():
             with Opened(canned) as response:
-                assert take_body(response, 5) == LONG[:size]
+                assert taken(take_body(response, 5)) == LONG[:size]
                 assert response.read() == b""
 
     @pytest.mark.hazard(2)
@@ -397,7 +523,7 @@ class TestTokenReplies:
         """Hazard 2: on both event loops."""
         for canned.said in answers(LONG[:size]).values():
             async with AsyncOpened(canned) as response:
-                assert await atake_body(response) == LONG[:size]
+                assert taken(await atake_body(response)) == LONG[:size]
                 assert await response.aread() == b""
 
     @pytest.mark.hazard(26)
@@ -512,3 +638,149 @@ LARGE = {
     "packed megabyte": Said(200, gzip.compress(PAD), {"Content-Encoding": "gzip"}),
     "packed nothing": Said(200, gzip.compress(b"\0" * 10**7), {"Content-Encoding": "gzip"}),
 }
+
+
+# ------------------------------------------------------------------------------- decoding
+MIB = 1 << 20
+
+
+def zeros(size: int) -> dict[str, bytes]:
+    """Give so many bytes, packed by each coding, and by some of them twice."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    gz = b"".join(packer.compress(bytes(MIB)) for _ in range(size // MIB)) + packer.flush()
+    br = brotli_of(bytes(size))
+    return {
+        "gzip": gz,
+        "gzip, gzip": gzip.compress(gz, 9),
+        "gzip, gzip, gzip": gzip.compress(gzip.compress(gz, 9), 9),
+        "br": br,
+        "br, br": brotli_of(br),
+        "gzip, br": brotli_of(gz),
+        "zstd": zstd_of(bytes(size)),
+        "zstd, gzip": gzip.compress(zstd_of(bytes(size)), 9),
+    }
+
+
+@pytest.fixture(scope="module")
+def bombs() -> dict[str, bytes]:
+    """64 MiB, in bytes by the hundred."""
+    return zeros(64 * MIB)
+
+
+class TestDecoding:
+    @pytest.mark.parametrize("name", list(zeros(0)))
+    def test_a_bomb_does_not_go_off(self, bombs: dict[str, bytes], name: str) -> None:
+        """Hazard 61: what is unpacked is bounded while it is unpacked, at each stage."""
+        tracemalloc.start()
+        try:
+            assert decode(ReplyBody(bombs[name]), codings_of(name), LIMIT) is None
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < MIB
+
+    @pytest.mark.parametrize("name", list(zeros(0)))
+    def test_a_bomb_in_an_answer_is_the_callers(
+        self, canned: Canned, bombs: dict[str, bytes], name: str
+    ) -> None:
+        """Hazard 61: it gets the raw bytes; of a token reply nobody does."""
+        canned.said = Said(401, bombs[name], {"Content-Encoding": name})
+        with Opened(canned) as response:
+            assert read_answer(response) is None
+            assert b"".join(response.iter_raw()) == bombs[name]
+        with Opened(canned) as response:
+            assert take_body(response, 5) is None
+            assert response.read() == b""
+
+    @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
+    @pytest.mark.parametrize("over", [0, 1])
+    def test_the_bound_is_one_of_decoded_bytes(self, coding: str, over: int) -> None:
+        """To the byte, also where packing makes a body longer."""
+        body = os.urandom(LIMIT + over)
+        (pack,) = CODINGS[coding]
+        assert len(pack(body)) > LIMIT
+        found = decode(ReplyBody(pack(body)), [coding], LIMIT)
+        assert taken(found) == (None if over else body)
+        twice = decode(ReplyBody(gzip.compress(pack(body))), [coding, "gzip"], LIMIT)
+        assert taken(twice) == (None if over else body)
+        assert taken(decode(ReplyBody(pack(body)), [coding])) == body
+
+    @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
+    def test_what_is_in_no_coding_is_said_to_be_so(self, coding: str) -> None:
+        """By an error that has nothing of the body in it."""
+        for body in (b"this is in no coding at all " * 4, bytes(range(256))):
+            with pytest.raises(UndecodableError) as raised:
+                decode(ReplyBody(body), [coding], LIMIT)
+            assert raised.value.__suppress_context__
+            assert raised.value.args == ()
+
+    @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
+    def test_nothing_packed_is_nothing(self, coding: str) -> None:
+        """An answer to HEAD says how its body would be packed, and has none."""
+        assert taken(decode(ReplyBody(), [coding], LIMIT)) == b""
+
+    def test_frames_of_zstd_may_follow_each_other(self) -> None:
+        """As httpx takes them."""
+        body = ReplyBody(zstd_of(b"one, ") + zstd_of(b"two"))
+        assert taken(decode(body, ["zstd"], LIMIT)) == b"one, two"
+
+    @pytest.mark.parametrize("name", ["backports.zstd", "zstandard"])
+    def test_zstd_is_decoded_by_whatever_is_there(
+        self, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        """Hazard 61: with a window of no more than 8 MiB, whatever a frame asks for."""
+        monkeypatch.setattr(decoding, "_first_of", lambda *_: importlib.import_module(name))
+        assert taken(decode(ReplyBody(zstd_of(LONG)), ["zstd"])) == LONG
+        assert decode(ReplyBody(zstd_of(bytes(MIB))), ["zstd"], LIMIT) is None
+        parameters = zstandard.ZstdCompressionParameters(window_log=27)
+        greedy = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+        wide = greedy.compress(b"{}") + greedy.flush()
+        with pytest.raises(UndecodableError):
+            decode(ReplyBody(wide), ["zstd"], LIMIT)
+
+    @pytest.mark.parametrize("name", ["brotli", "brotlicffi"])
+    def test_brotli_is_decoded_by_either_library(
+        self, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        """The one for CPython, and the one for others, whose method has another name."""
+        if name == "brotlicffi":
+            monkeypatch.setattr(decoding, "_first_of", lambda *_: Cffi)
+        assert taken(decode(ReplyBody(brotli_of(LONG)), ["br"])) == LONG
+        assert decode(ReplyBody(brotli_of(bytes(MIB))), ["br"], LIMIT) is None
+
+    def test_without_a_library_that_can_stop_nothing_is_unpacked(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Before brotli 1.2 there was no bound; and some have no library at all."""
+        monkeypatch.setattr(decoding, "_first_of", lambda *_: Old)
+        with pytest.raises(UndecodableError):
+            decode(ReplyBody(brotli_of(b"{}")), ["br"], LIMIT)
+        monkeypatch.undo()
+        with pytest.raises(UndecodableError):
+            decoding._first_of("no_such_library", "nor_this_one")
+
+
+class Cffi:
+    """What is another in brotlicffi."""
+
+    error = brotli.error
+
+    class Decompressor:
+        def __init__(self) -> None:
+            self._real = brotli.Decompressor()
+
+        def decompress(self, data: bytes, output_buffer_limit: int | None = None) -> bytes:
+            limit = (
+                {} if output_buffer_limit is None else {"output_buffer_limit": output_buffer_limit}
+            )
+            return cast("bytes", self._real.process(data, **limit))
+
+
+class Old:
+    """What is another in brotli 1.1."""
+
+    error = brotli.error
+
+    class Decompressor:
+        def process(self, data: bytes) -> bytes:
+            return brotli.decompress(data)

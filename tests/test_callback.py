@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from httpx_cobo_auth.callback import Approval, ApprovalCallback, ApprovalResult
+from tests.fuzzing import fuzz
 
 if TYPE_CHECKING:
     from httpx_cobo_auth.testing import ManualClock
@@ -82,6 +83,7 @@ def test_anything_else_is_no_call_of_cobos(
     assert callback.take(parameters) is None
 
 
+@fuzz(100)
 @given(st.dictionaries(st.sampled_from(["approval_result", "org_id"]), st.text() | st.integers()))
 def test_nothing_in_a_call_makes_it_raise(parameters: dict[str, object]) -> None:
     """Any text or number in either parameter, and no stranger gets a renewal by it."""

@@ -17,7 +17,8 @@ from httpx_cobo_auth import (
     UnsignableRequestError,
     WrongOriginError,
 )
-from httpx_cobo_auth._protocol.signing import Ed25519Signer, NonceSource
+from httpx_cobo_auth._protocol.nonces import NonceSource
+from httpx_cobo_auth._protocol.signing import Ed25519Signer
 from httpx_cobo_auth._runtime.requests import Wire
 from httpx_cobo_auth.clock import SystemClock
 from tests.family import CoboAuth, CoboOAuth, httpx

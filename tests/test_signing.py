@@ -32,10 +32,9 @@ from httpx_cobo_auth import (
     Signer,
     UnsignableRequestError,
 )
+from httpx_cobo_auth._protocol.nonces import NonceSource, nonces_of
 from httpx_cobo_auth._protocol.signing import (
-    NonceSource,
     canonical_query,
-    nonces_of,
     request_digest,
     signer_from,
     verified_time,

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 import json
 import pickle
 import sys
-from typing import Any
+import traceback
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
 from httpx_cobo_auth import Token
-from httpx_cobo_auth._protocol.tokens import HeldToken, TokenState, parse_token_reply
+from httpx_cobo_auth._protocol.reply_body import ReplyBody
+from httpx_cobo_auth._protocol.tokens import (
+    DEFAULT_LIFETIME_S,
+    HeldToken,
+    TokenState,
+    parse_token_reply,
+)
 from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 from tests.family import CoboOAuth, httpx
 from tests.flow.stepping import Desk
 from tests.fuzzing import fuzz
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
 
 LIFETIMES = [1, 5, 30, 59, 600, 43199]
 START = 1_800_000_000.0
@@ -26,6 +38,20 @@ HOUR = 3600.0
 ACCESS, REFRESH = "acc-" + "7" * 60, "ref-" + "8" * 60
 
 many = fuzz(1000, suppress_health_check=[HealthCheck.too_slow])
+
+
+def interrupter(moment: int) -> Callable[[FrameType, str, object], Any]:
+    """Give a trace function that raises at that line, counted from 0, of what reads replies."""
+    left = itertools.count(-moment)
+
+    def trace(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
+        if not frame.f_code.co_filename.endswith(("tokens.py", "reply_body.py")):
+            return None
+        if event in {"call", "line", "return"} and next(left) == 0:
+            raise KeyboardInterrupt
+        return trace
+
+    return trace
 
 
 def issued(lifetime: float, name: str = "token", at: float = START) -> Token:
@@ -163,7 +189,10 @@ class TestSteps:
     @pytest.mark.hazard(31)
     @pytest.mark.parametrize("lifetime", LIFETIMES)
     def test_steps_by_hours_loop_nowhere(self, lifetime: int) -> None:
-        """Each step costs one exchange at most, and every request gets through."""
+        """Each step costs an exchange, and one refused for its nonce, at most.
+
+        Every request gets through.
+        """
         clock = ManualClock(START)
         simulator = CoboSimulator(clock=ManualClock(START), token_lifetime=lifetime)
         auth = CoboOAuth(
@@ -180,7 +209,7 @@ class TestSteps:
                 clock.step(step)
                 for _ in range(20):
                     assert client.get("/wallets").status_code == 200
-                assert simulator.counters.exchanges <= 1 + number
+                assert simulator.counters.exchanges <= 1 + 2 * number
         assert simulator.counters.spent_refresh_reused == 0
 
     @pytest.mark.hazard(29)
@@ -272,7 +301,7 @@ PROBLEMS = {
     "not a JSON object": "it is not a JSON object",
     "access_token": "access_token is missing or is no bearer token",
     "refresh_token": "refresh_token is not a token",
-    "expires_in": "expires_in is missing or not a whole number",
+    "expires_in": "expires_in is not a whole number",
     "life": "expires_in is not a sensible number of seconds",
     "token_type": "token_type is not Bearer",
     "scope": "scope is not text",
@@ -293,6 +322,64 @@ class TestReplies:
         """No field is marked required; these are what a token is."""
         token = parse(without("token_type", "scope", "refresh_token"))
         assert token == Token(access_token=ACCESS, expires_at=START + 43199, obtained_at=START)
+
+    @pytest.mark.parametrize("body", [without("expires_in"), reply(expires_in=None)])
+    @pytest.mark.parametrize("lifetime", [None, 5.0, 43199.0])
+    def test_a_missing_lifetime_is_a_documented_one(
+        self, body: bytes, lifetime: float | None
+    ) -> None:
+        """Hazard 72: no field is marked required. An hour, or as set; counted as any other."""
+        given = {} if lifetime is None else {"default_lifetime": lifetime}
+        token = parse_token_reply(
+            body, sent_at=START, obtained_at=START + 2, previous=None, **given
+        )
+        assert isinstance(token, Token)
+        assert token.obtained_at == START
+        assert token.lifetime == (3600.0 if lifetime is None else lifetime)
+        assert DEFAULT_LIFETIME_S == 3600.0
+
+    def test_a_lifetime_that_is_given_counts(self) -> None:
+        """The default is for replies that have none."""
+        token = parse_token_reply(
+            reply(expires_in=7), sent_at=START, obtained_at=START, previous=None, default_lifetime=9
+        )
+        assert isinstance(token, Token)
+        assert token.lifetime == 7
+
+    @pytest.mark.parametrize("body", [reply(), b"[" + reply() + b"]", reply()[:-1]])
+    def test_a_reply_is_read_once_and_shows_nothing(self, body: bytes) -> None:
+        """Hazard 58: in a holder that is emptied; neither it nor what is read shows a token."""
+        held = ReplyBody(body)
+        assert repr(held) == f"<a body of {len(body)} bytes, not shown>"
+        parse_token_reply(held, sent_at=START, obtained_at=START, previous=None)
+        assert bytes(held) == b""
+        assert len(held) == 0
+        with pytest.raises(TypeError, match="cannot be pickled or copied"):
+            pickle.dumps(held)
+
+    def test_no_frame_shows_a_reply_wherever_reading_is_interrupted(self) -> None:
+        """Hazard 58: an exception of a signal handler at any line of the package's.
+
+        All locals of the package's frames are looked at, and what they hold, as error trackers
+        do for text, bytes, lists and mappings.
+        """
+        for moment in itertools.count():
+            held = ReplyBody(reply())
+            sys.settrace(interrupter(moment))
+            try:
+                parse_token_reply(held, sent_at=START, obtained_at=START, previous=None)
+            except KeyboardInterrupt as error:
+                interrupted: BaseException = error
+            else:
+                break
+            finally:
+                sys.settrace(None)
+            for frame, _ in traceback.walk_tb(interrupted.__traceback__):
+                if "httpx_cobo_auth" in frame.f_code.co_filename:
+                    shown = repr(frame.f_locals)
+                    assert ACCESS not in shown
+                    assert REFRESH not in shown
+        assert moment > 30
 
     @pytest.mark.hazard(23)
     @pytest.mark.parametrize("body", [without("refresh_token"), reply(refresh_token=None)])
@@ -374,8 +461,6 @@ class TestReplies:
             (reply(refresh_token={}), "refresh_token"),
             (reply(refresh_token="two words"), "refresh_token"),
             (reply(refresh_token="a" * 4097), "refresh_token"),
-            (without("expires_in"), "expires_in"),
-            (reply(expires_in=None), "expires_in"),
             (reply(expires_in="43199"), "expires_in"),
             (reply(expires_in=43199.5), "expires_in"),
             (reply(expires_in=43199.0), "expires_in"),

@@ -27,7 +27,7 @@ from httpx_cobo_auth import (
     TokenReplyError,
 )
 from httpx_cobo_auth._protocol.effects import ExchangeFault, ExchangeReply, ResponseSummary
-from httpx_cobo_auth._protocol.signing import NonceSource
+from httpx_cobo_auth._protocol.nonces import NonceSource
 from httpx_cobo_auth._protocol.verdicts import (
     READ_STATUSES,
     ExchangeFailure,
@@ -215,7 +215,7 @@ class TestSuccesses:
             ),
             (
                 {**GOOD, "expires_in": REFRESH},
-                "expires_in is missing or not a whole number",
+                "expires_in is not a whole number",
             ),
             ({**GOOD, "token_type": ACCESS}, "token_type is not Bearer"),
         ],

@@ -23,7 +23,7 @@ from httpx_cobo_auth import (
     Timeouts,
     TokenUnavailableError,
 )
-from httpx_cobo_auth._protocol.signing import NonceSource
+from httpx_cobo_auth._protocol.nonces import NonceSource
 from httpx_cobo_auth._runtime.requests import Wire
 from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 from tests.family import CoboAuth, CoboOAuth, PortalApp, httpx

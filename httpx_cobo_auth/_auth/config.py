@@ -6,9 +6,10 @@ import inspect
 import os
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
+from httpx_cobo_auth._protocol.nonces import nonces_of
 from httpx_cobo_auth._protocol.records import StoreKey
 from httpx_cobo_auth._protocol.settings import Settings, Timeouts
-from httpx_cobo_auth._protocol.signing import nonces_of, signer_from
+from httpx_cobo_auth._protocol.signing import signer_from
 from httpx_cobo_auth._runtime.requests import Wire
 from httpx_cobo_auth._runtime.session import Session
 from httpx_cobo_auth.clock import SystemClock

@@ -1,15 +1,23 @@
-"""Cobo's request signature: what is signed is what is sent.
+"""Cobo's signatures: of requests, where what is signed is what is sent, and of what Cobo sends.
 
-``text = METHOD|PATH|NONCE|QUERY|BODY``; the signature is Ed25519 over ``SHA256(SHA256(text))``,
-in hex (Cobo's documentation, "Authentication"). PATH and QUERY stand in it as they do on the
-wire, percent-encoding included. The query goes out in the form that the official SDK gives
-it: blank values dropped, the rest encoded by ``urllib.parse.urlencode``.
+``text = METHOD|PATH|NONCE|QUERY|BODY``; the signature is over ``SHA256(SHA256(text))``, in hex
+(Cobo's documentation, "Authentication"): Ed25519 for the keys of apps and most API keys, ECDSA
+over secp256k1 for other API keys (``secp256k1.py``).
+
+PATH stands in it as on the wire, percent-encoding included. So it does in Cobo's SDKs for Python
+and JavaScript; those for Go and Java sign the decoded path. The two agree wherever a path has no
+percent-encoding: avoid odd characters in paths.
+
+QUERY goes out in the form that the official Python SDK gives it: blank values dropped, the rest
+encoded by ``urllib.parse.urlencode``. The server re-encodes what it receives before it verifies
+(Cobo's other SDKs sign one form and send another, and that works), and this form stays what it
+is when re-encoded. Parameters may repeat and keep their order, also where the Python SDK would
+keep the last one only.
 """
 
 from __future__ import annotations
 
 import re
-import threading
 from hashlib import sha256 as _sha256
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from urllib.parse import parse_qsl, urlencode
@@ -19,34 +27,36 @@ from nacl.exceptions import CryptoError
 from nacl.signing import VerifyKey
 
 from httpx_cobo_auth._confidential import Confidential
-from httpx_cobo_auth._forking import forget_on_fork
+from httpx_cobo_auth._protocol.key_text import key_bytes, what_a_secret_is
 from httpx_cobo_auth.errors import ConfigurationError, UnsignableRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable
 
-    from httpx_cobo_auth.clock import Clock
+    from httpx_cobo_auth._protocol.reply_body import ReplyBody
 
 __all__ = [
     "Ed25519Signer",
-    "NonceSource",
     "Signer",
     "canonical_query",
-    "nonces_of",
     "request_digest",
+    "signature_headers",
     "signer_from",
     "verified_time",
 ]
 
 _SIGNATURE_BYTES = 64
-_HEX_KEY = re.compile(r"[0-9a-fA-F]{64}")
 _CANONICAL_QUERY = re.compile(rb"[\w.~-]+=[\w.~+-]+(?:&[\w.~-]+=[\w.~+-]+)*")
 _MILLISECONDS_FROM = 100_000_000_000
+_SIGNATURE_HEADERS = (
+    ("Biz-Timestamp", "Biz-Resp-Signature"),
+    ("BIZ_TIMESTAMP", "BIZ_RESP_SIGNATURE"),
+)
 
 
 @runtime_checkable
 class Signer(Protocol):
-    """The app's key, wherever it is: in memory, in a KMS or in an HSM.
+    """The app's key or API key, wherever it is: in memory, in a KMS or in an HSM.
 
     Called from many threads. A signer that blocks, blocks the event loop of an async client
     as well.
@@ -54,16 +64,26 @@ class Signer(Protocol):
 
     @property
     def public_key(self) -> str:
-        """The Ed25519 public key (Cobo's app key or API key), 64 hex digits."""
+        """The public key as Cobo knows it, in hex.
+
+        64 digits for Ed25519; 66 for SECP256K1, where it is the compressed point.
+        """
         ...
 
     def sign(self, digest: bytes, /) -> bytes:
-        """Give the Ed25519 signature, 64 bytes, over these 32 bytes as they are."""
+        """Return the signature over these 32 bytes as they are.
+
+        64 bytes for Ed25519; DER of up to 72 for SECP256K1, with the lower ``s``.
+        """
         ...
 
 
 class Ed25519Signer(Confidential):
     """A key in memory, signed with by libsodium (PyNaCl).
+
+    The secret of a SECP256K1 API key has 64 hex digits too, and cannot be told apart by looking:
+    read as this kind it gives a valid public key that Cobo does not know, and each request is
+    refused with code 2024. Such a key is for ``Secp256k1Signer``.
 
     Args:
         secret: the Ed25519 seed (Cobo's app secret or API secret), 64 hex digits.
@@ -82,18 +102,15 @@ class Ed25519Signer(Confidential):
         """Derive the key pair."""
         try:
             pair = _key_pair(secret)
+            message = "" if pair else what_a_secret_is("an Ed25519 seed", secret)
         finally:
             del secret  # A traceback with locals must not show it.
         if pair is None:
-            message = (
-                "the secret must be an Ed25519 seed of 64 hex digits, as Cobo's Portal shows "
-                "it; what was given is not (it is not repeated here)"
-            )
             raise ConfigurationError(message)
         self.public_key, self._secret_key = pair[0].hex(), pair[1]
 
     def sign(self, digest: bytes) -> bytes:
-        """Give the signature over these bytes."""
+        """Return the signature over these bytes: 64 bytes."""
         return crypto_sign(digest, self._secret_key)[:_SIGNATURE_BYTES]
 
     def __repr__(self) -> str:
@@ -102,85 +119,23 @@ class Ed25519Signer(Confidential):
 
 
 def _key_pair(secret: object) -> tuple[bytes, bytes] | None:
-    if not isinstance(secret, str) or not _HEX_KEY.fullmatch(secret):
-        return None
-    return crypto_sign_seed_keypair(bytes.fromhex(secret))
+    seed = key_bytes(secret)
+    return None if seed is None else crypto_sign_seed_keypair(seed)
 
 
 def signer_from(secret: str | Signer) -> Signer:
-    """Give the signer, made from a secret of 64 hex digits where that was given."""
+    """Return the signer, made from a secret of 64 hex digits where that was given."""
     try:
         return secret if isinstance(secret, Signer) else Ed25519Signer(secret)
     finally:
         del secret
 
 
-class NonceSource:
-    """Milliseconds since the epoch, every one of them once.
-
-    Counts from the wall clock at the start by the monotonic clock, so that a wall clock that
-    steps changes nothing; always higher than the one before, except after a correction.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        """Start from what the clocks say now."""
-        self._clock = clock
-        self._base = clock.time() - clock.monotonic()
-        self._reset()
-        forget_on_fork(self, NonceSource._reset)
-
-    def _reset(self) -> None:
-        self._mutex = threading.Lock()
-        self._last = 0
-
-    def next(self) -> int:
-        """Give a nonce."""
-        with self._mutex:
-            # Read in here, or a time read before a correction would outlive it.
-            now = int((self._base + self._clock.monotonic()) * 1000)
-            self._last = nonce = now if now > self._last else self._last + 1
-        return nonce
-
-    @property
-    def base(self) -> float:
-        """What is added to the monotonic clock; another after each correction."""
-        return self._base
-
-    def seconds_behind(self, server_time: float, base: float | None = None) -> float:
-        """Tell by how many seconds the nonces lag, or lagged with that base, behind the server."""
-        return server_time - ((self._base if base is None else base) + self._clock.monotonic())
-
-    def correct_by(self, seconds: float, base: float | None = None) -> None:
-        """Count on from a time that many seconds ahead of ours.
-
-        With ``base``, only if it has not been corrected since: of many requests that were
-        refused for the same clock, one corrects it.
-        """
-        with self._mutex:
-            if base is None or base == self._base:
-                self._base += seconds
-                self._last = 0
-
-
-_sources: dict[tuple[str, Hashable, int], NonceSource] = {}
-
-
-def nonces_of(signer: Signer, environment: Hashable, clock: Clock) -> NonceSource:
-    """Give this process's one source of nonces for a key at an environment.
-
-    One for all auth objects that have the key, also those made anew for every request: two
-    sources would give the same millisecond twice, and each would have to learn by a refusal
-    that the local clock is wrong.
-    """
-    whose = signer.public_key, environment, id(clock)  # The source keeps the clock, so its id.
-    source = _sources.get(whose)
-    return _sources.setdefault(whose, NonceSource(clock)) if source is None else source
-
-
 def canonical_query(query: bytes) -> bytes:
-    """Bring a raw query string into the official SDK's form, in which it is signed and sent.
+    """Return a raw query string in the official SDK's form, in which it is signed and sent.
 
-    Blank values fall away, as documented; parameters keep their order and may repeat.
+    Blank values fall away, as documented; parameters keep their order and may repeat. What is
+    returned stays as it is when decoded and encoded again (``parse_qsl``, ``urlencode``).
 
     Raises:
         UnsignableRequestError: it cannot be decoded without loss.
@@ -196,18 +151,47 @@ def canonical_query(query: bytes) -> bytes:
 
 
 def request_digest(method: str, path: bytes, nonce: str, query: bytes, body: bytes) -> bytes:
-    """Give the 32 bytes that are signed for a request."""
-    text = b"%b|%b|%b|%b|%b" % (method.encode(), path, nonce.encode(), query, body)
-    return _sha256(_sha256(text).digest()).digest()
+    """Return the 32 bytes that are signed for a request."""
+    # In one line: a body may hold a refresh token, which is not to stand in one more local.
+    return _sha256(
+        _sha256(b"%b|%b|%b|%b|%b" % (method.encode(), path, nonce.encode(), query, body)).digest()
+    ).digest()
+
+
+def signature_headers(get: Callable[[str], str | None]) -> tuple[str | None, str | None]:
+    """Return timestamp and signature of what Cobo sent; ``None`` twice where it has no pair.
+
+    Two spellings are in use: ``Biz-Timestamp`` and ``Biz-Resp-Signature`` (Cobo's SDKs for
+    Python, JavaScript and Go), ``BIZ_TIMESTAMP`` and ``BIZ_RESP_SIGNATURE`` (its SDK for Java,
+    and the documentation of webhooks). The hyphenated one counts where both are there.
+
+    Args:
+        get: returns a header by its name in whatever case.
+
+    """
+    for name, other in _SIGNATURE_HEADERS:
+        timestamp, signature = get(name), get(other)
+        if timestamp and signature:
+            return timestamp, signature
+    return None, None
 
 
 def verified_time(
-    response_key: str, body: bytes, timestamp: str | None, signature: str | None
+    response_key: str,
+    body: bytes | ReplyBody,
+    timestamp: str | None,
+    signature: str | None,
 ) -> float | None:
-    """Give the time at which Cobo signed an answer, or ``None`` where it did not.
+    """Return the time at which Cobo signed what it sent, or ``None`` where it did not.
 
-    The signature (``Biz-Resp-Signature``, hex) is Ed25519 over
-    ``SHA256(SHA256(body + "|" + Biz-Timestamp))``, as in the official SDK.
+    The signature is Ed25519 over ``SHA256(SHA256(body + "|" + timestamp))``, in hex, as in the
+    official SDK.
+
+    Args:
+        response_key: Cobo's key of the environment, 64 hex digits.
+        body: as it was received, decoded from gzip and the like.
+        timestamp: milliseconds since the epoch, or seconds; from ``signature_headers``.
+        signature: in hex, from there as well.
 
     Returns:
         Seconds since the epoch; 0.0 where the timestamp is signed, but is no number.
@@ -215,8 +199,7 @@ def verified_time(
     """
     if not timestamp or not signature:
         return None
-    text = b"|".join((body, timestamp.encode()))
-    digest = _sha256(_sha256(text).digest()).digest()
+    digest = _sha256(_sha256(b"%b|%b" % (bytes(body), timestamp.encode())).digest()).digest()
     try:
         VerifyKey(bytes.fromhex(response_key)).verify(digest, bytes.fromhex(signature))
     except (CryptoError, ValueError, TypeError):

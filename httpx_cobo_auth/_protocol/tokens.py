@@ -17,14 +17,15 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 from httpx_cobo_auth._confidential import Confidential
+from httpx_cobo_auth._protocol.reply_body import ReplyBody
 
 if TYPE_CHECKING:
     from httpx_cobo_auth.clock import Clock
 
-__all__ = ["HeldToken", "Token", "TokenState", "parse_token_reply"]
+__all__ = ["DEFAULT_LIFETIME_S", "HeldToken", "Token", "TokenState", "parse_token_reply"]
 
 _WINDOW_S = 1200.0
 _WINDOW_FRACTION = 1 / 4
@@ -33,6 +34,14 @@ _MARGIN_S = 30.0
 _MARGIN_FRACTION = 1 / 10
 _MAX_LIFETIME_S = 366 * 24 * 3600
 _MAX_TOKEN_LENGTH = 4096
+_NO_JSON = object()
+DEFAULT_LIFETIME_S = 3600.0
+"""Of a token whose reply does not say when it expires: an hour.
+
+Every example of Cobo's says 43199 s, twelve hours. A token taken for shorter-lived than it is, is
+renewed a few times more often than needed. One taken for longer-lived dies unnoticed, and the
+write that meets it is refused.
+"""
 # RFC 6750 allows these in a bearer; anything else could break out of the header.
 _BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
@@ -142,68 +151,104 @@ class HeldToken:
 
 
 def parse_token_reply(
-    body: bytes, *, sent_at: float, obtained_at: float, previous: Token | None
+    body: ReplyBody | bytes,
+    *,
+    sent_at: float,
+    obtained_at: float,
+    previous: Token | None,
+    default_lifetime: float = DEFAULT_LIFETIME_S,
 ) -> Token | str:
     """Read a 2XX answer of the token endpoint.
 
-    Gives the token or, as text without any of the reply in it, what is wrong with it. It
+    Returns the token or, as text without any of the reply in it, what is wrong with it. It
     does not raise, because a traceback would hold the reply.
 
     Args:
-        body: of the answer.
+        body: of the answer; emptied, once it is read.
         sent_at: seconds since the epoch when the exchange was sent; the lifetime counts
             from here.
         obtained_at: seconds since the epoch when the answer was there.
         previous: the token whose refresh token was sent. A reply without one carries the
             old one on (RFC 6749, section 6).
+        default_lifetime: seconds, for a reply without ``expires_in``: no field of it is marked
+            as required in Cobo's OpenAPI.
 
     """
-    try:
-        reply: object = json.loads(body)
-    except (ValueError, RecursionError):
-        return "it is not JSON"
-    if not isinstance(reply, dict):
-        return "it is not a JSON object"
-    fields = cast("dict[str, Any]", reply)
-    problem = _problem_of(fields)
-    if problem is not None:
-        return problem
-    old = previous.refresh_token if previous else None
+    reply = _Reply(body if isinstance(body, ReplyBody) else ReplyBody(body))
+    del body
+    problem = reply.problem()
     # The clock may have been set back meanwhile; that lengthens no life.
     since = min(sent_at, obtained_at)
-    return Token(
-        access_token=fields["access_token"],
-        refresh_token=fields.get("refresh_token") or old,
-        expires_at=since + fields["expires_in"],
-        obtained_at=since,
-        scope=fields.get("scope") or "",
-        token_type=fields.get("token_type") or "Bearer",
-    )
+    return reply.token(since, default_lifetime, previous) if problem is None else problem
 
 
-def _problem_of(fields: dict[str, Any]) -> str | None:
-    refresh, scope = fields.get("refresh_token"), fields.get("scope")
-    seconds, kind = fields.get("expires_in"), fields.get("token_type")
-    whole = isinstance(seconds, int) and not isinstance(seconds, bool)
-    sensible = isinstance(seconds, int) and 0 < seconds <= _MAX_LIFETIME_S
-    checks: dict[str, bool] = {
-        "access_token is missing or is no bearer token": _is_token(fields.get("access_token")),
-        "refresh_token is not a token": refresh is None or _is_token(refresh),
-        "expires_in is missing or not a whole number": whole,
-        "expires_in is not a sensible number of seconds": sensible,
-        "token_type is not Bearer": kind is None or _is_bearer(kind),
-        "scope is not text": scope is None or isinstance(scope, str),
-    }
-    return next((problem for problem, fine in checks.items() if not fine), None)
+class _Reply:
+    """A token reply, read. What it holds never stands in a local of a frame."""
 
+    __slots__ = ("_fields",)
 
-def _is_bearer(kind: object) -> bool:
-    return isinstance(kind, str) and kind.lower() == "bearer"
+    def __init__(self, body: ReplyBody) -> None:
+        self._fields: Any = None
+        try:
+            self._fields = json.loads(bytes(body))
+        except (ValueError, RecursionError):
+            self._fields = _NO_JSON
+        finally:
+            body.empty()
 
+    def __repr__(self) -> str:
+        return "<a token reply, not shown>"
 
-def _is_token(value: object) -> bool:
-    return (
-        isinstance(value, str)
-        and len(value) <= _MAX_TOKEN_LENGTH
-        and _BEARER.fullmatch(value) is not None
-    )
+    def problem(self) -> str | None:
+        """Return what is wrong with it."""
+        if self._fields is _NO_JSON:
+            return "it is not JSON"
+        if not isinstance(self._fields, dict):
+            return "it is not a JSON object"
+        checks: dict[str, bool] = {
+            "access_token is missing or is no bearer token": self._is_token("access_token"),
+            "refresh_token is not a token": self._lacks("refresh_token")
+            or self._is_token("refresh_token"),
+            "expires_in is not a whole number": self._lacks("expires_in")
+            or type(self._fields["expires_in"]) is int,
+            "expires_in is not a sensible number of seconds": self._lacks("expires_in")
+            or self._is_lifetime(),
+            "token_type is not Bearer": self._lacks("token_type") or self._is_bearer(),
+            "scope is not text": self._lacks("scope") or isinstance(self._fields["scope"], str),
+        }
+        return next((problem for problem, fine in checks.items() if not fine), None)
+
+    def token(self, since: float, default_lifetime: float, previous: Token | None) -> Token:
+        """Return the token, which lives from ``since`` on."""
+        lacks_lifetime = self._lacks("expires_in")
+        return Token(
+            access_token=self._fields["access_token"],
+            refresh_token=self._fields.get("refresh_token")
+            or (previous.refresh_token if previous else None),
+            expires_at=since + (default_lifetime if lacks_lifetime else self._fields["expires_in"]),
+            obtained_at=since,
+            scope=self._fields.get("scope") or "",
+            token_type=self._fields.get("token_type") or "Bearer",
+        )
+
+    def _lacks(self, name: str) -> bool:
+        return self._fields.get(name) is None
+
+    def _is_token(self, name: str) -> bool:
+        return (
+            isinstance(self._fields.get(name), str)
+            and len(self._fields[name]) <= _MAX_TOKEN_LENGTH
+            and _BEARER.fullmatch(self._fields[name]) is not None
+        )
+
+    def _is_lifetime(self) -> bool:
+        return (
+            isinstance(self._fields["expires_in"], int)
+            and 0 < self._fields["expires_in"] <= _MAX_LIFETIME_S
+        )
+
+    def _is_bearer(self) -> bool:
+        return (
+            isinstance(self._fields["token_type"], str)
+            and self._fields["token_type"].lower() == "bearer"
+        )

@@ -9,19 +9,23 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from httpx_cobo_auth._protocol.effects import ExchangeReply
-from httpx_cobo_auth._protocol.signing import canonical_query, request_digest, verified_time
-from httpx_cobo_auth.errors import (
-    RedirectedError,
-    ResponseSignatureError,
-    UnsignableRequestError,
-    WrongOriginError,
+from httpx_cobo_auth._protocol.freshness import ReplyAge, ServerClock
+from httpx_cobo_auth._protocol.signing import (
+    canonical_query,
+    request_digest,
+    signature_headers,
+    verified_time,
 )
+from httpx_cobo_auth._runtime.origins import OriginCheck
+from httpx_cobo_auth.errors import RedirectedError, ResponseSignatureError, WrongOriginError
 
 if TYPE_CHECKING:
     import httpx
 
+    from httpx_cobo_auth._protocol.nonces import NonceSource
     from httpx_cobo_auth._protocol.records import StoreKey
-    from httpx_cobo_auth._protocol.signing import NonceSource, Signer
+    from httpx_cobo_auth._protocol.reply_body import ReplyBody
+    from httpx_cobo_auth._protocol.signing import Signer
     from httpx_cobo_auth._protocol.tokens import Token
     from httpx_cobo_auth.clock import Clock
     from httpx_cobo_auth.environment import Environment
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Wire", "check_redirects"]
 
 _SEPARATOR = b"?"
+_OUR_NAME = "httpx-cobo-auth"
 
 
 class Wire:
@@ -42,28 +47,8 @@ class Wire:
         self.nonces = nonces
         self._signer = signer
         self._clock = clock
-        scheme, host, port = environment.origin
-        # As it goes over the wire: ``URL.host`` gives an internationalized name in letters.
-        self._origin = (scheme, host.encode("ascii"), port)
-
-    def check_origin(self, request: httpx.Request) -> None:
-        """Refuse a request that would take credentials anywhere else.
-
-        Raises:
-            WrongOriginError: it goes to another scheme, host or port, or names a user.
-            UnsignableRequestError: an extension replaces the path that would be signed.
-
-        """
-        url = request.url
-        if (url.scheme, url.raw_host, url.port) != self._origin or url.userinfo:
-            message = (
-                f"credentials for {self.environment.base_url} must not be sent to "
-                f"{url.scheme}://{url.netloc.decode('ascii', 'replace')}"
-            )
-            raise WrongOriginError(message)
-        if "target" in request.extensions:
-            message = "the extension 'target' replaces the path on the wire, which is signed"
-            raise UnsignableRequestError(message)
+        self._server_clock = ServerClock()
+        self.check_origin = OriginCheck(environment)
 
     def sign(self, request: httpx.Request, token: Token | None) -> None:
         """Sign anew, over what will be sent, and attach the token."""
@@ -83,14 +68,39 @@ class Wire:
             headers["Authorization"] = "Bearer " + token.access_token
 
     def exchange_request(
-        self, like: type[httpx.Request], key: StoreKey, spend: Token | None, timeout: float
+        self,
+        like: type[httpx.Request],
+        key: StoreKey,
+        spend: Token | None,
+        timeout: float,
+        *,
+        sender: httpx.Request | httpx.Client | httpx.AsyncClient | None = None,
+        again: bool = False,
     ) -> httpx.Request:
         """Build the signed request to the token endpoint, of the caller's own family.
 
-        A request made by hand has no timeout unless it is given one here.
+        A request made by hand has no timeout unless it is given one here, and no default headers
+        of its client. Gateways refuse requests without a ``User-Agent``.
+
+        Args:
+            like: the class of requests.
+            key: whose token.
+            spend: the token whose refresh token is sent; ``None`` for ``org_implicit``.
+            timeout: seconds for each of connecting, writing, reading and getting a connection.
+            sender: whose ``User-Agent`` it carries: the client that sends it, or the request in
+                whose flow it travels.
+            again: ``org_implicit`` by a URL that says the same, but is another to a cache.
+
         """
         extensions = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout)}
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "Cache-Control": "no-store, no-cache",  # neither keep it nor answer from what was kept
+            "Pragma": "no-cache",  # the same, to caches from before HTTP/1.1
+            "User-Agent": sender.headers.get("User-Agent", "") if sender is not None else "",
+        }
+        headers["User-Agent"] = headers["User-Agent"] or _OUR_NAME
         url = self.environment.token_url
         if spend is None:
             query = {
@@ -98,6 +108,8 @@ class Wire:
                 "org_id": key.org_id,
                 "grant_type": "org_implicit",
             }
+            if again:
+                query = dict(reversed(query.items()))
             request = like(
                 "GET", f"{url}?{urlencode(query)}", headers=headers, extensions=extensions
             )
@@ -115,39 +127,93 @@ class Wire:
         return request
 
     def exchange_answer(
-        self, response: httpx.Response, body: bytes | None, base: float | None = None
+        self,
+        response: httpx.Response,
+        body: ReplyBody | bytes | None,
+        base: float | None = None,
+        sent_at: float | None = None,
     ) -> ExchangeReply:
-        """Give what matters of an answer of the token endpoint; ``base``: as for seconds_off."""
+        """Return what matters of an answer of the token endpoint.
+
+        Args:
+            response: of which only status and headers are read.
+            body: taken out of it; ``None`` where it was too long.
+            base: as for ``seconds_off``.
+            sent_at: as for ``seconds_off``.
+
+        """
         server_time = self._server_time(response, body)
         return ExchangeReply(
             status=response.status_code,
-            body=body,
+            body=None if body is None else bytes(body),
             server_time=server_time,
-            seconds_off=self._seconds_off(server_time, base),
+            seconds_off=self._seconds_off(server_time, base, sent_at),
             retry_after=_retry_after(response.headers.get("Retry-After"), self._clock),
         )
 
-    def seconds_off(
-        self, response: httpx.Response, body: bytes | None, base: float | None = None
-    ) -> float | None:
-        """Tell how far the nonces lag behind the server's verified time, if that is known.
+    def reply_age(
+        self,
+        response: httpx.Response,
+        server_time: float | None,
+        base: float,
+        sent_at: float,
+    ) -> ReplyAge | None:
+        """Return how old an answer of the token endpoint is; ``None`` where it does not tell.
 
-        ``base`` is that of the nonces when the request was signed: by the time of the answer
-        another request's may have corrected them.
+        Args:
+            response: the answer.
+            server_time: the time at which it was signed; ``None`` or 0.0 where that is not known.
+            base: as for ``seconds_off``.
+            sent_at: as for ``seconds_off``.
+
         """
-        return self._seconds_off(self._server_time(response, body), base)
+        at_least = float("inf") if _is_from_cache(response.headers.get("Age")) else 0.0
+        if not server_time:
+            return ReplyAge(at_least, 0.0, 0.0, sent_at, "") if at_least else None
+        _, signature = signature_headers(response.headers.get)
+        return ReplyAge(
+            at_least=max(at_least, self._server_clock.not_before(sent_at) - server_time),
+            by_our_clock=self.nonces.time(sent_at, base) - server_time,
+            signed_at=server_time,
+            sent_at=sent_at,
+            signature=signature or "",
+        )
 
-    def _seconds_off(self, server_time: float | None, base: float | None) -> float | None:
-        return self.nonces.seconds_behind(server_time, base) if server_time else None
+    def seconds_off(
+        self,
+        response: httpx.Response,
+        body: bytes | None,
+        base: float | None = None,
+        sent_at: float | None = None,
+    ) -> float | None:
+        """Return how far the nonces lag behind the server's verified time, if that is known.
 
-    def _server_time(self, response: httpx.Response, body: bytes | None) -> float | None:
+        Args:
+            response: the answer.
+            body: of the answer, decoded.
+            base: of the nonces when the request was signed: by the time of the answer another
+                request's may have corrected them.
+            sent_at: the monotonic clock when it was signed. A server that made its answer at
+                any time from then until now is not off, however long the answer took.
+
+        """
+        return self._seconds_off(self._server_time(response, body), base, sent_at)
+
+    def _seconds_off(
+        self, server_time: float | None, base: float | None, sent_at: float | None
+    ) -> float | None:
+        return self.nonces.seconds_behind(server_time, base, sent_at) if server_time else None
+
+    def _server_time(
+        self, response: httpx.Response, body: ReplyBody | bytes | None
+    ) -> float | None:
         key = self.environment.response_key
         if key is None or body is None:
             return None
-        headers = response.headers
-        return verified_time(
-            key, body, headers.get("Biz-Timestamp"), headers.get("Biz-Resp-Signature")
-        )
+        server_time = verified_time(key, body, *signature_headers(response.headers.get))
+        if server_time:
+            self._server_clock.saw(server_time, self._clock.monotonic())
+        return server_time
 
     def verify(self, response: httpx.Response, body: bytes | None) -> None:
         """Refuse an answer as the official SDK does (cobo-waas2 1.46).
@@ -159,7 +225,7 @@ class Wire:
             ResponseSignatureError: it is refused.
 
         """
-        signed = {"Biz-Timestamp", "Biz-Resp-Signature"} <= _present(response)
+        signed = None not in signature_headers(response.headers.get)
         if not signed and not response.is_success:
             return
         if self._server_time(response, body) is None:
@@ -205,8 +271,9 @@ def _refresh_body(key: StoreKey, spend: Token) -> bytes:
     ).encode()
 
 
-def _present(response: httpx.Response) -> set[str]:
-    return {name for name in ("Biz-Timestamp", "Biz-Resp-Signature") if response.headers.get(name)}
+def _is_from_cache(age: str | None) -> bool:
+    # RFC 9111, section 5.1. Some proxies say 0 of what they have just fetched.
+    return age is not None and age.strip() not in {"", "0"}
 
 
 def _retry_after(value: str | None, clock: Clock) -> float | None:

@@ -69,7 +69,7 @@ def forgiving(running: CoboSimulator) -> CoboSimulator:
 
 
 class TestLocks:
-    @pytest.mark.parametrize("which", ["gate", "store", "nonces", "objects"])
+    @pytest.mark.parametrize("which", ["gate", "store", "objects"])
     def test_held_by_another_thread(
         self, which: str, running: CoboSimulator, make_auth: MakesAuth, in_threads: RunsThreads
     ) -> None:
@@ -79,7 +79,6 @@ class TestLocks:
         mutexes: dict[str, AbstractContextManager[object]] = {
             "gate": auth._session.gate._mutex,
             "store": store._mutex,
-            "nonces": auth._session.wire.nonces._mutex,
             "objects": session_module._registry._mutex,
         }
         locked, done = threading.Event(), threading.Event()

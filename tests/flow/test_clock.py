@@ -23,7 +23,11 @@ def test_a_local_clock_that_steps_back_and_forth_by_hours_loops_nowhere(
     hours: int,
     forth_first: bool,  # noqa: FBT001
 ) -> None:
-    """Both clocks step; the server has a clock of its own. Nonces count by the monotonic one."""
+    """Both clocks step; the server has a clock of its own.
+
+    A step forth may have been a suspend, and nonces follow it, until the server says otherwise:
+    once. Coming back, and forth again to where the clock was, changes nothing more.
+    """
     rig = Rig(plain=plain, clock=ManualClock(), simulator=CoboSimulator(clock=ManualClock()))
     step = hours * HOUR_S if forth_first else -hours * HOUR_S
     for _ in range(20):
@@ -32,21 +36,25 @@ def test_a_local_clock_that_steps_back_and_forth_by_hours_loops_nowhere(
             assert rig.send("POST", "/echo").status_code == 200
         rig.clock.step(step)
         step = -step
-    assert rig.simulator.counters.exchanges <= 3
-    assert rig.simulator.counters.rejected == 0
+    assert rig.simulator.counters.exchanges <= 4
+    assert rig.simulator.counters.rejected <= forth_first
 
 
 @WAYS
 def test_a_clock_that_steps_past_the_tokens_end_and_back_renews_once_for_each_time(
     plain: bool,  # noqa: FBT001
 ) -> None:
-    """Ten steps, fifty requests, no more than one exchange a step beside the first."""
+    """Ten steps, fifty requests, no more than one exchange a step beside the first.
+
+    And one that is refused for its nonce: the step might have been a suspend.
+    """
     rig = Rig(plain=plain, clock=ManualClock(), simulator=CoboSimulator(clock=ManualClock()))
     for number in range(1, 11):
         rig.clock.step(number * 20 * HOUR_S)
         for _ in range(5):
             assert rig.send().status_code == 200
-    assert rig.simulator.counters.exchanges <= 11
+    assert rig.simulator.counters.issued <= 11
+    assert rig.simulator.counters.exchanges <= 21
 
 
 @pytest.mark.hazard(31)
