@@ -78,7 +78,16 @@ class Performer:
 
     """
 
-    __slots__ = ("_base", "_driver", "_exchanges", "_held", "_member", "_request", "_session")
+    __slots__ = (
+        "_base",
+        "_driver",
+        "_exchanges",
+        "_held",
+        "_member",
+        "_request",
+        "_sent_at",
+        "_session",
+    )
 
     def __init__(
         self, session: Session, request: httpx.Request | None, member: object, driver: _Drives
@@ -89,7 +98,9 @@ class Performer:
         self._member = member
         self._driver = driver
         self._held: Holdings | None = None
-        self._base: float | None = None  # of the nonces, when the last request was signed
+        # Of the nonces, and of the monotonic clock, when the last request was signed.
+        self._base: float | None = None
+        self._sent_at: float | None = None
         self._exchanges: tuple[httpx.Response, ...] = ()
 
     def check(self) -> httpx.Request | None:
@@ -165,7 +176,7 @@ class Performer:
         assert request is not None  # noqa: S101 - a flow that sends was given a request
         held, holdings = effect.held, self._held
         wire = session.wire
-        self._base = wire.nonces.base
+        self._signing()
         wire.sign(request, held.token if held is not None else None)
         response: httpx.Response
         if holdings is None or holdings.write is None:
@@ -192,15 +203,16 @@ class Performer:
             # Longer than any error of Cobo's, and still holding the connection that an exchange
             # would need: the caller's alone.
             return _FINE
-        return ResponseSummary(
-            status, error_code_of(body), wire.seconds_off(response, body, self._base)
-        )
+        off = wire.seconds_off(response, body, self._base, self._sent_at)
+        return ResponseSummary(status, error_code_of(body), off)
 
     def _exchange(self, effect: Exchange) -> Steps[ExchangeReply | ExchangeFault]:
         session, timeout = self._session, effect.timeout
-        self._base = session.wire.nonces.base
+        self._signing()
+        # By our own client, or along with the caller's request: with the name that it has.
+        sender: Any = self._member if self._driver.has_client else self._request
         request = session.wire.exchange_request(
-            self._family.Request, session.account.key, effect.spend, timeout
+            self._family.Request, session.account.key, effect.spend, timeout, sender=sender
         )
         deadline = time.monotonic() + timeout
         to_send = SendOwn(request, timeout) if self._driver.has_client else request
@@ -218,7 +230,12 @@ class Performer:
             return ExchangeFault(error.with_traceback(None), unsent=False)
         except Exception as error:  # noqa: BLE001
             return self._fault(error)
-        return session.wire.exchange_answer(response, body, self._base)
+        return session.wire.exchange_answer(response, body, self._base, self._sent_at)
+
+    def _signing(self) -> None:
+        """Take note of when a request is signed."""
+        self._base = self._session.wire.nonces.base
+        self._sent_at = self._session.settings.clock.monotonic()
 
     @property
     def _family(self) -> Any:  # noqa: ANN401 - a module, httpx or httpx2
