@@ -38,6 +38,8 @@ from httpx_cobo_auth.stores import (
     TokenStore,
 )
 
+__version__ = "0.2.0"  # the only place; pyproject.toml reads it
+
 __all__ = [
     "DEVELOPMENT",
     "PRODUCTION",

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import httpx_cobo_auth
+
 ROOT = Path(__file__).parent.parent
 EXTRAS = ("httpx2", "keyring", "pytest", "redis", "trio")
 
@@ -51,7 +53,7 @@ def test_the_wheel_holds_the_typed_package_and_nothing_else(wheel: Path) -> None
     """``py.typed`` and the license are in it; no tests, no examples."""
     names = zipfile.ZipFile(wheel).namelist()
     assert "httpx_cobo_auth/py.typed" in names
-    metadata = "httpx_cobo_auth-0.1.0.dist-info"
+    metadata = f"httpx_cobo_auth-{httpx_cobo_auth.__version__}.dist-info"
     plugin = "pytest_httpx_cobo_auth.py"
     assert {name.partition("/")[0] for name in names} == {"httpx_cobo_auth", plugin, metadata}
     assert f"{metadata}/licenses/LICENSE" in names
