@@ -109,7 +109,7 @@ def test_every_public_name_is_described(module: str, described: set[str]) -> Non
 def test_every_method_of_the_auth_classes_is_described(kind: str, described: set[str]) -> None:
     """All but what httpx calls, and what the classes call among themselves."""
     described_class = getattr(importlib.import_module("httpx_cobo_auth"), kind)
-    internal = {*dir(httpx.Auth), *dir(FlowAuth), "of_app"}
+    internal = {*dir(httpx.Auth), *dir(FlowAuth)}
     public = {name for name in dir(described_class) if name[0] != "_"} - internal
     prefix = f"httpx_cobo_auth.{kind}."
     assert public == {name.removeprefix(prefix) for name in described if name.startswith(prefix)}

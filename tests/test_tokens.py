@@ -363,6 +363,7 @@ class TestReplies:
         All locals of the package's frames are looked at, and what they hold, as error trackers
         do for text, bytes, lists and mappings.
         """
+        moment = 0
         for moment in itertools.count():
             held = ReplyBody(reply())
             sys.settrace(interrupter(moment))

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, cast
 
-from httpx_cobo_auth._auth.config import App, app_from_env
+from httpx_cobo_auth._auth.config import App, app_from_env, key_from_env
 from httpx_cobo_auth._confidential import Confidential
+from httpx_cobo_auth._identity import canonical_org_id
 from httpx_cobo_auth._protocol.flow import Call, signed_flow
 from httpx_cobo_auth._runtime.backends import AsyncDriver, SyncDriver
 from httpx_cobo_auth._runtime.family import require_client
 from httpx_cobo_auth._runtime.performer import Performer
 
 if TYPE_CHECKING:
+    import uuid
     from collections.abc import AsyncGenerator, Generator
 
     from httpx_cobo_auth._auth.config import Options
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from httpx_cobo_auth.clock import Clock
     from httpx_cobo_auth.environment import Environment
 
-__all__ = ["FlowAuth", "OAuth", "PlainAuth"]
+__all__ = ["FlowAuth", "OAuth", "PlainAuth", "public_name"]
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
@@ -49,7 +51,7 @@ class FlowAuth(Confidential, Generic[_Request, _Response]):
 
     _session: Session
 
-    def flow_for(self, request: _Request) -> Flow[None]:
+    def _flow_for(self, request: _Request) -> Flow[None]:
         """Give the flow that decides about a request."""
         raise NotImplementedError  # pragma: no cover - each kind of auth has its own
 
@@ -59,28 +61,28 @@ class FlowAuth(Confidential, Generic[_Request, _Response]):
 
     def sync_auth_flow(self, request: _Request) -> Generator[_Request, _Response, None]:
         """Go through the flow of one request of a sync client. Called by httpx."""
-        return self.drive(request, None)
+        return self._drive(request, None)
 
     def async_auth_flow(self, request: _Request) -> AsyncGenerator[_Request, _Response]:
         """Go through the flow of one request of an async client. Called by httpx."""
-        return self.adrive(request, None)
+        return self._adrive(request, None)
 
-    def drive(self, request: _Request, client: Any) -> Generator[_Request, _Response, None]:  # noqa: ANN401
+    def _drive(self, request: _Request, client: Any) -> Generator[_Request, _Response, None]:  # noqa: ANN401
         """Go through a flow, sending exchanges by ``client`` where one is given."""
         self._session.require_sync()
         driver: Any = _SYNC if client is None else SyncDriver(client)
         performer = Performer(self._session, cast("Any", request), request, driver)
         driven: Generator[_Request, _Response, None] = driver.drive(
-            performer, performer.run(self.flow_for(request))
+            performer, performer.run(self._flow_for(request))
         )
         return driven
 
-    def adrive(self, request: _Request, client: Any) -> AsyncGenerator[_Request, _Response]:  # noqa: ANN401
+    def _adrive(self, request: _Request, client: Any) -> AsyncGenerator[_Request, _Response]:  # noqa: ANN401
         """Go through a flow, sending exchanges by ``client`` where one is given."""
         driver: Any = _ASYNC if client is None else AsyncDriver(client)
         performer = Performer(self._session, cast("Any", request), request, driver)
         driven: AsyncGenerator[_Request, _Response] = driver.drive(
-            performer, performer.run(self.flow_for(request))
+            performer, performer.run(self._flow_for(request))
         )
         return driven
 
@@ -110,7 +112,29 @@ class PlainAuth(FlowAuth[_Request, _Response]):
         self.environment: Environment = app.environment
         self._session = app.session("-")
 
-    def flow_for(self, request: _Request) -> Flow[None]:
+    @classmethod
+    def from_env(
+        cls,
+        *,
+        environment: Environment | str | None = None,
+        verify_responses: bool = False,
+        clock: Clock | None = None,
+    ) -> Self:
+        """Make one from ``COBO_API_SECRET`` and ``COBO_ENV``, as Cobo's own tools name them.
+
+        Args:
+            environment: instead of ``COBO_ENV``, which knows Cobo's own three only.
+            verify_responses: as for the class itself.
+            clock: as for the class itself.
+
+        Raises:
+            ConfigurationError: one of the variables is not set, or cannot be used.
+
+        """
+        given = key_from_env(environment)
+        return cls(**given, verify_responses=verify_responses, clock=clock)
+
+    def _flow_for(self, request: _Request) -> Flow[None]:
         """Give the flow that decides about a request."""
         del request
         return signed_flow()
@@ -118,8 +142,8 @@ class PlainAuth(FlowAuth[_Request, _Response]):
     def __repr__(self) -> str:
         """Show where the key is good for, and nothing of it."""
         if not hasattr(self, "_session"):  # Its making fails, and a tracker shows locals.
-            return f"<{type(self).__name__}>"
-        return f"{type(self).__name__}(environment={self.environment.name!r})"
+            return f"<{public_name(self)}>"
+        return f"{public_name(self)}(environment={self.environment.name!r})"
 
 
 class OAuth(FlowAuth[_Request, _Response], Generic[_Request, _Response, _Client, _AsyncClient]):
@@ -130,7 +154,7 @@ class OAuth(FlowAuth[_Request, _Response], Generic[_Request, _Response, _Client,
         *,
         client_id: str,
         app_secret: str | Signer,
-        org_id: str,
+        org_id: str | uuid.UUID,
         environment: Environment | str,
         **options: Unpack[Options],
     ) -> None:
@@ -145,11 +169,11 @@ class OAuth(FlowAuth[_Request, _Response], Generic[_Request, _Response, _Client,
         finally:
             del app_secret, options  # A traceback with locals must not show it.
         self._app = app
-        self._session = app.session(org_id)
+        self._session = app.session(canonical_org_id(org_id))
 
     @classmethod
-    def of_app(cls, app: App, org_id: str) -> Self:
-        """Give the auth of one organization of an app; what ``PortalApp.org`` does."""
+    def _of_app(cls, app: App, org_id: str) -> Self:
+        """Return the auth of one organization of an app; what ``PortalApp.org`` does."""
         auth = cls.__new__(cls)
         auth._app = app  # noqa: SLF001 - this is one of us
         auth._session = app.session(org_id)  # noqa: SLF001
@@ -159,7 +183,7 @@ class OAuth(FlowAuth[_Request, _Response], Generic[_Request, _Response, _Client,
     def from_env(
         cls,
         *,
-        org_id: str,
+        org_id: str | uuid.UUID,
         environment: Environment | str | None = None,
         **options: Unpack[Options],
     ) -> Self:
@@ -193,7 +217,7 @@ class OAuth(FlowAuth[_Request, _Response], Generic[_Request, _Response, _Client,
         """The organization's ID."""
         return self._session.account.key.org_id
 
-    def flow_for(self, request: _Request) -> Flow[None]:
+    def _flow_for(self, request: _Request) -> Flow[None]:
         """Give the flow that decides about a request."""
         session = self._session
         sent = cast("Any", request)
@@ -275,8 +299,14 @@ class OAuth(FlowAuth[_Request, _Response], Generic[_Request, _Response, _Client,
     def __repr__(self) -> str:
         """Show whose requests it signs, and nothing of key or token."""
         if not hasattr(self, "_session"):  # Its making fails, and a tracker shows locals.
-            return f"<{type(self).__name__}>"
+            return f"<{public_name(self)}>"
         return (
-            f"{type(self).__name__}(client_id={self.client_id!r}, org_id={self.org_id!r}, "
+            f"{public_name(self)}(client_id={self.client_id!r}, org_id={self.org_id!r}, "
             f"environment={self.environment.name!r})"
         )
+
+
+def public_name(auth: object) -> str:
+    """Return the class's name as users import it, so that the two families can be told apart."""
+    module = "httpx2." if type(auth).__module__ == "httpx_cobo_auth.httpx2" else ""
+    return f"{module}{type(auth).__name__}"

@@ -35,11 +35,11 @@ class ClientAuth(Confidential, Generic[_Request, _Response]):
 
     def sync_auth_flow(self, request: _Request) -> Generator[_Request, _Response, None]:
         """Go through the flow of one request. Called by httpx."""
-        return self._auth.drive(request, self._client())
+        return self._auth._drive(request, self._client())  # noqa: SLF001 - one of us  # pyright: ignore[reportPrivateUsage]
 
     def async_auth_flow(self, request: _Request) -> AsyncGenerator[_Request, _Response]:
         """Go through the flow of one request. Called by httpx."""
-        return self._auth.adrive(request, self._client())
+        return self._auth._adrive(request, self._client())  # noqa: SLF001 - one of us  # pyright: ignore[reportPrivateUsage]
 
 
 def client_options(auth: OAuth[Any, Any, Any, Any], options: dict[str, Any]) -> dict[str, Any]:

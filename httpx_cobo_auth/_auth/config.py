@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from httpx_cobo_auth._protocol.nonces import nonces_of
 from httpx_cobo_auth._protocol.records import StoreKey
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from httpx_cobo_auth.events import Event
     from httpx_cobo_auth.stores.base import AsyncTokenStore
 
-__all__ = ["App", "AppArguments", "Options", "app_from_env"]
+__all__ = ["App", "AppArguments", "KeyArguments", "Options", "app_from_env", "key_from_env"]
 
 _SYSTEM_CLOCK = SystemClock()
 
@@ -37,6 +37,13 @@ class AppArguments(TypedDict):
 
     client_id: str
     app_secret: str
+    environment: Environment | str
+
+
+class KeyArguments(TypedDict):
+    """What ``CoboAuth`` has to be given."""
+
+    api_secret: str
     environment: Environment | str
 
 
@@ -94,9 +101,9 @@ class App:
         self._wire = Wire(self.environment, signer, nonces, clock)
 
     def session(self, org_id: str) -> Session:
-        """Give what the flows of one organization work with."""
+        """Return what the flows of one organization work with; its ID is in canonical form."""
         return Session(
-            StoreKey(self.environment.base_url, self.client_id, _name("org_id", org_id)),
+            StoreKey(self.environment.base_url, self.client_id, org_id),
             wire=self._wire,
             store=self._store,
             settings=self._settings,
@@ -109,8 +116,17 @@ def _check(options: Mapping[str, object]) -> None:
     for name, value in options.items():
         fits, what = _OPTIONS[name]
         if value is not None and not fits(value):
-            message = f"{name} must be {what}, not {type(value).__name__}"
+            message = f"{name} must be {what}, not {_given(value)}"
             raise ConfigurationError(message)
+
+
+def _given(value: object) -> str:
+    """Return what was given, in words that show no secret."""
+    if isinstance(value, type):
+        return f"the class {value.__name__} itself: give an object of it"
+    if inspect.iscoroutinefunction(value):
+        return "an async function"
+    return type(value).__name__
 
 
 def _is_bool(value: object) -> bool:
@@ -131,7 +147,7 @@ _OPTIONS: dict[str, tuple[Callable[[object], bool], str]] = {
     "verify_responses": (_is_bool, "True or False"),
     "on_event": (
         lambda value: callable(value) and not inspect.iscoroutinefunction(value),
-        "a function that need not be awaited",
+        "a plain function, for sync clients cannot await",
     ),
     "timeouts": (lambda value: isinstance(value, Timeouts), "a Timeouts"),
     "clock": (_is_clock, "a Clock"),
@@ -149,17 +165,34 @@ def app_from_env(environment: Environment | str | None) -> AppArguments:
 
     """
     names = ["COBO_APP_CLIENT_ID", "COBO_APP_SECRET"]
-    if environment is None:
-        names.append("COBO_ENV")
+    client_id, app_secret, where = _from_env(names, environment)
+    return AppArguments(client_id=client_id, app_secret=app_secret, environment=where)
+
+
+def key_from_env(environment: Environment | str | None) -> KeyArguments:
+    """Read API secret and environment under the names that Cobo's own tools use.
+
+    Args:
+        environment: instead of ``COBO_ENV``.
+
+    Raises:
+        ConfigurationError: one of them is not set, or cannot be used.
+
+    """
+    api_secret, where = _from_env(["COBO_API_SECRET"], environment)
+    return KeyArguments(api_secret=api_secret, environment=where)
+
+
+def _from_env(names: list[str], environment: Environment | str | None) -> tuple[Any, ...]:
     missing = [name for name in names if not os.environ.get(name)]
+    if environment is None and not os.environ.get("COBO_ENV"):
+        missing.append("COBO_ENV")
     if missing:
         message = f"set {' and '.join(missing)} in the environment"
         raise ConfigurationError(message)
-    return AppArguments(
-        client_id=os.environ["COBO_APP_CLIENT_ID"],
-        app_secret=os.environ["COBO_APP_SECRET"],
-        environment=os.environ["COBO_ENV"] if environment is None else environment,
-    )
+    if environment is None:
+        environment = environment_named(os.environ["COBO_ENV"], "COBO_ENV")
+    return (*(os.environ[name] for name in names), environment)
 
 
 def _name(what: str, value: object) -> str:

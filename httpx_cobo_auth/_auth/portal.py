@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 
-from httpx_cobo_auth._auth.base import OAuth
+from httpx_cobo_auth._auth.base import OAuth, public_name
 from httpx_cobo_auth._auth.config import App, app_from_env
 from httpx_cobo_auth._auth.httpx import CoboOAuth
 from httpx_cobo_auth._confidential import Confidential
+from httpx_cobo_auth._identity import canonical_org_id
 
 if TYPE_CHECKING:
+    import uuid
+
     from httpx_cobo_auth._auth.config import Options
     from httpx_cobo_auth._protocol.signing import Signer
     from httpx_cobo_auth.environment import Environment
@@ -65,24 +68,28 @@ class Portal(Confidential, Generic[_Auth]):
         """Where the credentials go, and nowhere else."""
         return self._app.environment
 
-    def org(self, org_id: str) -> _Auth:
-        """Give the auth of one organization: the same object each time.
+    def org(self, org_id: str | uuid.UUID) -> _Auth:
+        """Return the auth of one organization: the same object each time.
+
+        A UUID is one organization, however it is spelled.
 
         Raises:
             ConfigurationError: the ID cannot be one.
 
         """
-        auth = self._orgs.get(org_id)
+        whose = canonical_org_id(org_id)
+        auth = self._orgs.get(whose)
         if auth is None:
             # Of two threads at once one wins, and both get the winner's.
-            auth = self._orgs.setdefault(org_id, self._kind.of_app(self._app, org_id))
+            made = self._kind._of_app(self._app, whose)  # noqa: SLF001 - one of us  # pyright: ignore[reportPrivateUsage]
+            auth = self._orgs.setdefault(whose, made)
         return auth
 
     def __repr__(self) -> str:
         """Show which app, and nothing of its key."""
         if not hasattr(self, "_orgs"):  # Its making fails, and a tracker shows locals.
-            return f"<{type(self).__name__}>"
-        return f"{type(self).__name__}({self.environment.name!r}, organizations={len(self._orgs)})"
+            return f"<{public_name(self)}>"
+        return f"{public_name(self)}({self.environment.name!r}, organizations={len(self._orgs)})"
 
 
 class PortalApp(Portal[CoboOAuth]):

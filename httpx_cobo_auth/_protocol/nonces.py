@@ -88,7 +88,7 @@ class _Reckoning:
     looked_at: float
     ahead_before: float
     highest: list[int] = field(default_factory=lambda: [0])
-    successor: dict[None, _Reckoning] = field(default_factory=dict)
+    successor: dict[None, _Reckoning] = field(default_factory=dict[None, "_Reckoning"])
 
 
 class NonceSource:
