@@ -6,6 +6,7 @@ with ``auth.client()`` or ``auth.async_client()``.
 
 from httpx_cobo_auth._auth.httpx import CoboAuth, CoboOAuth
 from httpx_cobo_auth._auth.portal import PortalApp
+from httpx_cobo_auth._protocol.secp256k1 import Secp256k1Signer
 from httpx_cobo_auth._protocol.settings import Timeouts
 from httpx_cobo_auth._protocol.signing import Ed25519Signer, Signer
 from httpx_cobo_auth._protocol.tokens import Token
@@ -60,6 +61,7 @@ __all__ = [
     "RedisStore",
     "RenewalTimeoutError",
     "ResponseSignatureError",
+    "Secp256k1Signer",
     "Signer",
     "StoreConflictError",
     "StoreCorruptError",

@@ -7,12 +7,12 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from httpx_cobo_auth import DEVELOPMENT, PRODUCTION, SANDBOX, ConfigurationError, Environment
-from httpx_cobo_auth.environment import environment_named
+from httpx_cobo_auth.environment import EnvironmentName, environment_named
 from tests.family import httpx
 
 KEY = "a04ea1d5fa8da71f1dcfccf972b9c4eba0a2d8aba1f6da26f49977b08a0d2718"
@@ -52,6 +52,49 @@ def test_an_unknown_name_is_refused(name: Any) -> None:
     with pytest.raises(ConfigurationError, match="prod, dev, sandbox") as refused:
         environment_named(name)
     assert refused.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("development", "environment 'development' is unknown (did you mean 'dev'?)"),
+        ("production", "environment 'production' is unknown (did you mean 'prod'?)"),
+        ("DEV", "environment 'DEV' is unknown (did you mean 'dev'?)"),
+        ("dev ", "environment 'dev ' is unknown (did you mean 'dev'?)"),
+        ("staging", "environment 'staging' is unknown:"),
+        ("", "environment '' is unknown:"),
+        ("06" * 32, "environment is unknown:"),
+        (
+            5,
+            "environment must be one of prod, dev, sandbox, or an Environment, not of the type int",
+        ),
+    ],
+)
+def test_an_unknown_name_is_repeated_with_what_was_meant(name: Any, said: str) -> None:
+    """A name is no secret; what is too long for one may be a secret in the wrong place."""
+    with pytest.raises(ConfigurationError) as refused:
+        environment_named(name)
+    assert str(refused.value).startswith(said)
+    with pytest.raises(ConfigurationError, match=r"^COBO_ENV"):
+        environment_named(name, "COBO_ENV")
+
+
+def test_the_names_can_be_annotated() -> None:
+    """``EnvironmentName`` lists them, and nothing else."""
+    assert get_args(EnvironmentName) == ("prod", "dev", "sandbox")
+    assert all(environment_named(name).name == name for name in get_args(EnvironmentName))
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    ["https://api.cobo.com", "https://API.dev.cobo.com/", "https://api.cobo.com/v2/wallets"],
+)
+def test_cobos_own_hosts_have_one_path(base_url: str) -> None:
+    """``/v2`` forgotten is told at once, with the address meant, not by a 404 of each request."""
+    with pytest.raises(ConfigurationError, match=r"must end in /v2.*cobo\.com/v2$"):
+        Environment("mine", base_url)
+    assert Environment("mine", "https://gateway.example").base_url == "https://gateway.example"
+    assert Environment("mine", "https://evilcobo.com").origin[1] == "evilcobo.com"
 
 
 @pytest.mark.parametrize(
