@@ -10,9 +10,12 @@ from urllib.parse import urlencode
 
 from httpx_cobo_auth._protocol.effects import ExchangeReply
 from httpx_cobo_auth._protocol.signing import canonical_query, request_digest, verified_time
+from httpx_cobo_auth._runtime.family import family_of
 from httpx_cobo_auth.errors import (
+    CoboAuthError,
     RedirectedError,
     ResponseSignatureError,
+    SignerError,
     UnsignableRequestError,
     WrongOriginError,
 )
@@ -78,17 +81,27 @@ class Wire:
         signer, headers = self._signer, request.headers
         headers["Biz-Api-Key"] = signer.public_key
         headers["Biz-Api-Nonce"] = nonce
-        headers["Biz-Api-Signature"] = signer.sign(digest).hex()
+        headers["Biz-Api-Signature"] = self._signature(digest)
         if token is not None:
             headers["Authorization"] = "Bearer " + token.access_token
 
+    def _signature(self, digest: bytes) -> str:
+        try:
+            return self._signer.sign(digest).hex()
+        except CoboAuthError:
+            raise
+        except Exception as error:
+            message = f"the signer failed ({type(error).__name__}); nothing was sent"
+            raise SignerError(message) from error
+
     def exchange_request(
-        self, like: type[httpx.Request], key: StoreKey, spend: Token | None, timeout: float
+        self, member: object, key: StoreKey, spend: Token | None, timeout: float
     ) -> httpx.Request:
         """Build the signed request to the token endpoint, of the caller's own family.
 
         A request made by hand has no timeout unless it is given one here.
         """
+        like: type[httpx.Request] = family_of(member).Request
         extensions = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout)}
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         url = self.environment.token_url
@@ -136,6 +149,13 @@ class Wire:
         another request's may have corrected them.
         """
         return self._seconds_off(self._server_time(response, body), base)
+
+    def claimed_time(self, response: httpx.Response) -> float | None:
+        """Return the time at which the response says that it was signed, unverified."""
+        claimed = response.headers.get("Biz-Timestamp") or response.headers.get("BIZ_TIMESTAMP")
+        if not claimed or not claimed.isascii() or not claimed.isdecimal():
+            return None
+        return int(claimed[:20]) / 1000
 
     def _seconds_off(self, server_time: float | None, base: float | None) -> float | None:
         return self.nonces.seconds_behind(server_time, base) if server_time else None
