@@ -1,11 +1,12 @@
-"""What every test runs under: warnings are errors, and nothing may block an event loop."""
+"""What every test runs under: nothing of the machine's settings, and no blocked event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, Unpack, cast
 
 import blockbuster.blockbuster
 import pytest
@@ -17,12 +18,27 @@ from tests.passes import FAMILY, ONCE
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+    from httpx_cobo_auth._auth.config import Options
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
+    from tests.family import CoboOAuth
 
 collect_ignore = [] if FAMILY == "httpx" else [*ONCE]
 
 MISSING_SERVICE = "missing service"
 """Begins the reason of every skip for want of a server or daemon. With CI set, it fails."""
+
+OF_THE_MACHINE = re.compile(
+    r"\w+_proxy|ssl_cert_(file|dir)|sslkeylogfile|xdg_\w+|python_keyring_\w+|"
+    r"dbus_session_bus_address|cobo_(?!fuzz)\w+",
+    re.IGNORECASE,
+)
+"""What httpx, keyrings, our stores and the examples read of the environment."""
+
+
+def pytest_configure() -> None:
+    """Forget it, so that tests, and the processes they start, do the same on every machine."""
+    for name in filter(OF_THE_MACHINE.fullmatch, [*os.environ]):
+        del os.environ[name]
 
 
 @pytest.fixture(scope="module", params=["asyncio", "trio"])
@@ -47,6 +63,46 @@ def simulator(clock: ManualClock) -> CoboSimulator:
     return CoboSimulator(clock=clock)
 
 
+class MakesAuth(Protocol):
+    """Makes the auth object of the simulator's organization."""
+
+    def __call__(self, simulator: CoboSimulator, **options: Unpack[Options]) -> CoboOAuth: ...
+
+
+@pytest.fixture
+def make_auth() -> MakesAuth:
+    """Make auth objects that go by the simulator's clock."""
+    from tests.family import CoboOAuth  # noqa: PLC0415 - coverage has begun by now
+
+    def make(simulator: CoboSimulator, **options: Unpack[Options]) -> CoboOAuth:
+        options.setdefault("clock", simulator.clock)
+        return CoboOAuth(
+            client_id=simulator.client_id,
+            app_secret=simulator.app_secret,
+            org_id=simulator.org_id,
+            environment=simulator.environment,
+            **options,
+        )
+
+    return make
+
+
+@pytest.fixture
+def ticking() -> ManualClock:
+    """Time that passes by itself, as sockets and other threads need it, and can be moved."""
+    from httpx_cobo_auth.testing import ManualClock  # noqa: PLC0415 - coverage has begun by now
+
+    return ManualClock(running=True)
+
+
+@pytest.fixture
+def running(ticking: ManualClock) -> CoboSimulator:
+    """A Cobo of the test's own, whose clock runs."""
+    from httpx_cobo_auth.testing import CoboSimulator  # noqa: PLC0415 - coverage has begun by now
+
+    return CoboSimulator(clock=ticking)
+
+
 @pytest.fixture(autouse=True)
 def blocking_calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Fail the test if the package blocks an event loop, even where it swallows the error.
@@ -65,10 +121,14 @@ def blocking_calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     loops = SimpleNamespace(get_running_loop=_running_loop)
     monkeypatch.setattr(blockbuster.blockbuster, "asyncio", loops)
     with blockbuster_ctx("httpx_cobo_auth", excluded_modules=["httpx_cobo_auth.testing"]) as watch:
-        # Not the package's doing: pytest's own log handler, and coverage's own lock.
+        # Not the package's doing: pytest's own log handler, coverage's own lock, and the search
+        # for certificates whenever a client is built.
         for write in ("io.TextIOWrapper.write", "io.BufferedWriter.write"):
             watch.functions[write].can_block_in("logging/__init__.py", "emit")
         watch.functions["threading.Lock.acquire"].can_block_in("coverage/collector.py", "lock_data")
+        for function in watch.functions.values():
+            for family in ("httpx", "httpx2"):
+                function.can_block_in(f"/{family}/_config.py", "create_ssl_context")
         yield seen
     assert not seen, f"blocked the event loop: {', '.join(seen)}"
 

@@ -14,17 +14,22 @@ FAMILY = os.environ.get("HTTPX_FAMILY", "httpx")
 # No client, no request, no auth object: a second time would be the first again.
 WITHOUT_CLIENT = (
     "exploration",
+    "flow/test_account.py",
     "flow/test_decisions.py",
     "flow/test_exchange.py",
+    "flow/test_refused_tokens.py",
     "flow/test_renewal.py",
     "flow/test_state_machine.py",
+    "flow/test_waiting.py",
+    "stores/test_checks.py",
     "stores/test_contract.py",
     "stores/test_file.py",
     "stores/test_records_json.py",
+    "stores/test_sealing.py",
     "test_architecture.py",
     "test_callback.py",
     "test_simulator_sdk.py",
-    "test_spacing.py",
+    "test_throttle.py",
 )
 
 # They choose the family themselves: to set one beside the other, or because what they run,

@@ -201,6 +201,7 @@ class AsyncOpened:
 
 # ---------------------------------------------------------------- answers to the caller's own
 class TestAnswers:
+    @pytest.mark.hazard(41)
     @pytest.mark.parametrize("size", [0, 1, 1000, LIMIT])
     def test_a_usual_answer_is_read_and_left_for_the_caller(
         self, canned: Canned, size: int
@@ -215,6 +216,7 @@ class TestAnswers:
                 assert read_answer(response) == LONG[:size]
                 assert response.elapsed.total_seconds() >= 0
 
+    @pytest.mark.hazard(41)
     @pytest.mark.parametrize("size", [0, 1, 1000, LIMIT])
     async def test_the_same_for_async_clients(self, canned: Canned, size: int) -> None:
         """Hazard 41: on both event loops."""
@@ -346,6 +348,7 @@ class TestThroughClients:
                 pass
             assert response.is_closed
 
+    @pytest.mark.hazard(40)
     @pytest.mark.parametrize("size", [10, len(LONG)])
     def test_a_refusal_after_a_renewal_is_whole_too(
         self, canned: Canned, oauth: CoboOAuth, size: int
@@ -379,6 +382,7 @@ class TestThroughClients:
 
 # ------------------------------------------------------------------ answers of the token endpoint
 class TestTokenReplies:
+    @pytest.mark.hazard(2)
     @pytest.mark.parametrize("size", [0, 1000, LIMIT])
     def test_the_body_is_taken_out(self, canned: Canned, size: int) -> None:
         """Hazard 2: wherever the answer is kept, it has no token in it."""
@@ -387,6 +391,7 @@ class TestTokenReplies:
                 assert take_body(response, 5) == LONG[:size]
                 assert response.read() == b""
 
+    @pytest.mark.hazard(2)
     @pytest.mark.parametrize("size", [0, 1000, LIMIT])
     async def test_the_body_is_taken_out_for_tasks(self, canned: Canned, size: int) -> None:
         """Hazard 2: on both event loops."""
@@ -395,6 +400,7 @@ class TestTokenReplies:
                 assert await atake_body(response) == LONG[:size]
                 assert await response.aread() == b""
 
+    @pytest.mark.hazard(26)
     def test_a_long_body_is_not_read(self, canned: Canned) -> None:
         """Hazard 26: packed or not; the connection is closed over it."""
         for canned.said in answers(LONG).values():
@@ -402,6 +408,7 @@ class TestTokenReplies:
                 assert take_body(response, 5) is None
                 assert response.read() == b""
 
+    @pytest.mark.hazard(26)
     @leaves_early
     async def test_a_long_body_is_not_read_for_tasks(self, canned: Canned) -> None:
         """Hazard 26: on both event loops."""
@@ -410,6 +417,7 @@ class TestTokenReplies:
                 assert await atake_body(response) is None
                 assert await response.aread() == b""
 
+    @pytest.mark.hazard(1)
     def test_a_trickle_is_bounded(self, canned: Canned) -> None:
         """Hazard 1: each byte comes in time, the whole never does."""
         canned.said = Said(200, b"x", endless=True, pause=0.01)
@@ -418,6 +426,7 @@ class TestTokenReplies:
             take_body(response, 0.2)
         assert 0.2 <= time.monotonic() - began < 5
 
+    @pytest.mark.hazard(26)
     @pytest.mark.parametrize("name", ["megabyte", "endless", "packed megabyte", "packed nothing"])
     @pytest.mark.parametrize("plain", [False, True], ids=["client()", "auth="])
     def test_a_megabyte_of_text_is_a_typed_error(
@@ -435,6 +444,7 @@ class TestTokenReplies:
         assert raised.value.status == 200
         assert canned.sent < 100 * 1024 * 1024
 
+    @pytest.mark.hazard(26)
     @leaves_early
     @pytest.mark.parametrize("name", ["megabyte", "endless", "packed megabyte", "packed nothing"])
     @pytest.mark.parametrize("plain", [False, True], ids=["client()", "auth="])
@@ -453,6 +463,7 @@ class TestTokenReplies:
                 with pytest.raises(TokenReplyError, match="too long"):
                     await client.get("/wallets")
 
+    @pytest.mark.hazard(26)
     def test_the_simulators_huge_reply_is_a_typed_error(self, simulator: CoboSimulator) -> None:
         """Hazard 26: 16 MiB, signed, in memory."""
         auth = CoboOAuth(
@@ -478,6 +489,7 @@ class TestTokenReplies:
         with httpx.Client(verify=NO_TLS) as client:
             assert oauth.token(client).access_token == "a"
 
+    @pytest.mark.hazard(26)
     @pytest.mark.parametrize("plain", [False, True], ids=["client()", "auth="])
     def test_a_reply_that_cannot_be_unpacked_is_a_typed_error(
         self, canned: Canned, oauth: CoboOAuth, *, plain: bool

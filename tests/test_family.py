@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socketserver
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 
 from httpx_cobo_auth._runtime.family import family_of
 from tests import family
+from tests.conftest import OF_THE_MACHINE
 from tests.passes import FAMILY
 
 
@@ -37,3 +39,17 @@ def test_the_tests_run_over_the_family_of_this_pass() -> None:
     with auth.client() as client:
         ours = {family_of(thing) for thing in (auth, client, client.build_request("GET", "/x"))}
     assert ours == {family.httpx} == {{"httpx": httpx, "httpx2": httpx2}[FAMILY]}
+
+
+async def test_a_client_may_be_built_in_an_event_loop_on_any_machine() -> None:
+    """Either family looks for certificates then, in files; that is not held against the package."""
+    auth = family.CoboOAuth(client_id="c", app_secret="00" * 32, org_id="o", environment="dev")
+    async with auth.async_client() as client:
+        assert client.trust_env
+
+
+def test_settings_of_the_machine_are_forgotten() -> None:
+    """Proxies, certificates, folders, keyrings, credentials: none reaches a test."""
+    assert not [name for name in os.environ if OF_THE_MACHINE.fullmatch(name)]
+    assert OF_THE_MACHINE.fullmatch("https_proxy")
+    assert not OF_THE_MACHINE.fullmatch("COBO_FUZZ")

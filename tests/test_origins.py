@@ -141,6 +141,7 @@ def auths(base: str) -> list[CoboAuth | CoboOAuth]:
     ]
 
 
+@pytest.mark.hazard(5)
 @pytest.mark.parametrize("name", WRONG)
 def test_another_origin_is_refused(name: str) -> None:
     """Hazard 5: before any I/O, for reads and writes; the body is not consumed."""
@@ -157,6 +158,7 @@ def test_another_origin_is_refused(name: str) -> None:
         assert base in str(refused.value)
 
 
+@pytest.mark.hazard(5)
 @pytest.mark.parametrize("name", WRONG)
 async def test_another_origin_is_refused_to_async_clients(name: str) -> None:
     """Hazard 5: on both event loops."""
@@ -174,6 +176,7 @@ async def test_another_origin_is_refused_to_async_clients(name: str) -> None:
         await cast("Any", body).aclose()
 
 
+@pytest.mark.hazard(5)
 @pytest.mark.parametrize("name", RIGHT)
 def test_the_same_origin_in_other_words_is_let_through(name: str) -> None:
     """Hazard 5: case, the default port, IDN either way; what is in the path does not matter."""
@@ -192,6 +195,7 @@ def test_the_same_origin_in_other_words_is_let_through(name: str) -> None:
     assert (seen.scheme, seen.raw_host, seen.port) == (wanted.scheme, wanted.raw_host, wanted.port)
 
 
+@pytest.mark.hazard(5)
 def test_safe_clients_send_nothing_elsewhere() -> None:
     """Hazard 5: what looks like another host, relative to the base URL, is a path there."""
     _, oauth = auths(API)
@@ -205,6 +209,7 @@ def test_safe_clients_send_nothing_elsewhere() -> None:
             assert (request.url.scheme, request.url.host) == ("https", "api.cobo.com")
 
 
+@pytest.mark.hazard(5)
 def test_a_request_changed_on_the_way_is_refused() -> None:
     """Hazard 5: a hook of the client's that redirects a request takes no credentials along."""
 
@@ -240,6 +245,7 @@ urls = st.lists(pieces, max_size=8).map("".join) | st.builds(
 )
 
 
+@pytest.mark.hazard(5)
 @fuzz(2000)
 @given(url=urls, base=st.sampled_from([API, PORT, V6, V4]))
 @example(url="https://@api.cobo.com/", base=API)
@@ -305,6 +311,7 @@ def url_of(simulator: CoboSimulator, path: str) -> str:
     return simulator.environment.base_url + path
 
 
+@pytest.mark.hazard(4)
 def test_safe_clients_follow_no_redirect(
     simulator: CoboSimulator,
     auth: CoboOAuth,
@@ -318,6 +325,7 @@ def test_safe_clients_follow_no_redirect(
     assert {request.url.host for request in sent} == {"cobo.test"}
 
 
+@pytest.mark.hazard(4)
 def test_a_followed_redirect_to_another_origin_is_noticed(
     simulator: CoboSimulator, auth: CoboOAuth, world: httpx.MockTransport
 ) -> None:
@@ -332,6 +340,7 @@ def test_a_followed_redirect_to_another_origin_is_noticed(
         assert auth.token(client).access_token != before.access_token
 
 
+@pytest.mark.hazard(4)
 def test_a_redirect_that_comes_back_is_noticed_too(
     simulator: CoboSimulator, auth: CoboOAuth, world: httpx.MockTransport
 ) -> None:
@@ -350,6 +359,7 @@ def test_a_redirect_that_comes_back_is_noticed_too(
             client.get(url_of(simulator, "/wallets"))
 
 
+@pytest.mark.hazard(4)
 def test_a_redirect_within_the_origin_is_let_be(
     simulator: CoboSimulator, auth: CoboOAuth, world: httpx.MockTransport
 ) -> None:
@@ -363,6 +373,7 @@ def test_a_redirect_within_the_origin_is_let_be(
     assert (response.status_code, len(response.history)) == (401, 1)
 
 
+@pytest.mark.hazard(4)
 def test_a_redirected_exchange_is_noticed(
     simulator: CoboSimulator, auth: CoboOAuth, world: httpx.MockTransport
 ) -> None:
@@ -374,6 +385,7 @@ def test_a_redirected_exchange_is_noticed(
         assert client.get(url_of(simulator, "/wallets")).status_code == 200
 
 
+@pytest.mark.hazard(4)
 async def test_redirects_are_noticed_by_async_clients(
     simulator: CoboSimulator, auth: CoboOAuth
 ) -> None:
@@ -395,6 +407,7 @@ async def test_redirects_are_noticed_by_async_clients(
         assert (await client.get("/wallets")).status_code == 307
 
 
+@pytest.mark.hazard(4)
 @pytest.mark.parametrize("follow", [False, True])
 def test_history_that_is_no_redirect_means_nothing(
     simulator: CoboSimulator, auth: CoboOAuth, *, follow: bool

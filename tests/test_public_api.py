@@ -151,8 +151,9 @@ class TestObjects:
         assert CoboAuth(api_secret=SECRET, environment="prod").environment is PRODUCTION
         assert repr(portal()) == "PortalApp('dev', organizations=0)"
 
+    @pytest.mark.hazard(35)
     def test_an_app_hands_out_one_auth_for_each_organization(self) -> None:
-        """Hazard 35: each its own token; key, store and options are the app's."""
+        """Each its own token; key, store and options are the app's."""
         store = MemoryStore()
         app = portal(store=store, replay_writes=True, timeouts=Timeouts(exchange=5))
         one, two = app.org("one"), app.org("two")
@@ -222,10 +223,11 @@ class TestObjects:
                 make()
             assert SECRET not in str(no.value)
 
+    @pytest.mark.hazard(37)
     def test_a_bad_value_from_the_environment_is_refused(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Hazard 37: and the secret is shown nowhere, though it passes through."""
+        """And the secret is shown nowhere, though it passes through."""
         monkeypatch.setenv("COBO_APP_CLIENT_ID", "app")
         monkeypatch.setenv("COBO_APP_SECRET", SECRET)
         monkeypatch.setenv("COBO_ENV", "staging")
@@ -332,9 +334,10 @@ class TestBadArguments:
         with pytest.raises(ConfigurationError):
             CoboAuth(**arguments)
 
+    @pytest.mark.hazard(4, 5)
     @pytest.mark.parametrize("name", ["auth", "base_url", "follow_redirects"])
     def test_what_makes_a_client_safe_is_not_chosen(self, name: str) -> None:
-        """Hazards 4, 5: the error says which option."""
+        """The error says which option."""
         auth: Any = oauth()
         for make in (auth.client, auth.async_client):
             with pytest.raises(ConfigurationError, match=f"^{name} cannot be chosen"):
@@ -342,12 +345,13 @@ class TestBadArguments:
         with pytest.raises(ConfigurationError, match="auth and base_url cannot"):
             auth.client(base_url="https://evil.example", auth=None)
 
+    @pytest.mark.hazard(1)
     @pytest.mark.parametrize(
         "name", ["exchange", "early_exchange", "request", "drain", "lock", "grace"]
     )
     @pytest.mark.parametrize("value", [-1, -0.001, math.nan, math.inf, "5", None, True])
     def test_time_limits_are_finite_seconds(self, name: str, value: Any) -> None:
-        """Hazard 1: no limit is no limit; some may be none at all, an exchange takes time."""
+        """No limit is no limit; some may be none at all, an exchange takes time."""
         with pytest.raises(ConfigurationError, match=name):
             Timeouts(**{name: value})
         if name in {"exchange", "early_exchange", "request"}:

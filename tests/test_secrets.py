@@ -227,9 +227,10 @@ TROUBLE: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.hazard(2, 3, 37)
 @WAYS
 def test_on_good_days(life: Life, *, safe: bool) -> None:
-    """Hazards 2, 3, 37: first token, renewals of every kind, refusals that are mended."""
+    """First token, renewals of every kind, refusals that are mended."""
     auth, simulator = life.auth(), life.simulator
     with client_of(auth, simulator, safe=safe) as client:
         life.keep(client.get("/wallets"))
@@ -254,11 +255,12 @@ def test_on_good_days(life: Life, *, safe: bool) -> None:
     assert len(life.records) >= len(life.events)
 
 
+@pytest.mark.hazard(2, 3, 37)
 @WAYS
 @pytest.mark.parametrize("name", TROUBLE)
 @pytest.mark.parametrize("state", ["MISSING", "STALE", "EXPIRED"])
 def test_when_the_token_endpoint_fails(life: Life, name: str, state: str, *, safe: bool) -> None:
-    """Hazards 2, 3, 37: whatever the failure, and whatever is at stake."""
+    """Whatever the failure, and whatever is at stake."""
     auth, simulator = life.auth(), life.simulator
     trouble: Any = TROUBLE[name]
     with (
@@ -281,9 +283,10 @@ def test_when_the_token_endpoint_fails(life: Life, name: str, state: str, *, saf
     assert life.errors
 
 
+@pytest.mark.hazard(37)
 @WAYS
 def test_when_the_server_quotes_the_token(life: Life, *, safe: bool) -> None:
-    """Hazard 37: in every field that an error has, at every status."""
+    """In every field that an error has, at every status."""
     auth, simulator = life.auth(), life.simulator
     with client_of(auth, simulator, safe=safe) as client:
         for status in (400, 401, 429, 500, 503):
@@ -302,9 +305,10 @@ def test_when_the_server_quotes_the_token(life: Life, *, safe: bool) -> None:
     assert any("[token]" in str(error) for error in life.errors)
 
 
+@pytest.mark.hazard(37)
 @WAYS
 def test_when_the_app_is_uninstalled(life: Life, *, safe: bool) -> None:
-    """Hazard 37: nor when Cobo refuses for good."""
+    """Nor when Cobo refuses for good."""
     auth, simulator = life.auth(), life.simulator
     with client_of(auth, simulator, safe=safe) as client:
         life.keep(client.get("/wallets"))
@@ -319,10 +323,11 @@ def test_when_the_app_is_uninstalled(life: Life, *, safe: bool) -> None:
         life.search(auth)
 
 
+@pytest.mark.hazard(2, 3, 37)
 @WAYS
 @pytest.mark.parametrize("verify", [False, True])
 def test_when_the_api_fails(life: Life, *, verify: bool, safe: bool) -> None:
-    """Hazards 2, 3, 37: refusals of every kind, answers that break."""
+    """Refusals of every kind, answers that break."""
     auth, simulator = life.auth(verify_responses=verify), life.simulator
     with client_of(auth, simulator, safe=safe) as client:
         for status, code in [
@@ -371,10 +376,11 @@ class FailingStore(MemoryStore):
         return super().try_lock(key, ttl=ttl)
 
 
+@pytest.mark.hazard(19, 37)
 @WAYS
 @pytest.mark.parametrize("failing", ["load", "save", "lock", "load save lock"])
 def test_when_the_store_fails(life: Life, failing: str, *, safe: bool) -> None:
-    """Hazards 19, 37: the record in hand is not shown, nor by the error's cause."""
+    """The record in hand is not shown, nor by the error's cause."""
     store = FailingStore()
     auth, simulator = life.auth(store=store), life.simulator
     with client_of(auth, simulator, safe=safe) as client:
@@ -409,10 +415,11 @@ class FailingSigner:
         return self._signer.sign(digest)
 
 
+@pytest.mark.hazard(37)
 @WAYS
 @pytest.mark.parametrize("signatures", range(4))
 def test_when_the_signer_fails(life: Life, signatures: int, *, safe: bool) -> None:
-    """Hazard 37: at the first token, at the spending of a refresh token, at the replay."""
+    """At the first token, at the spending of a refresh token, at the replay."""
     simulator = life.simulator
     signer = FailingSigner(simulator.app_secret)
     auth = life.auth(app_secret=signer)
@@ -437,9 +444,10 @@ def test_when_the_signer_fails(life: Life, signatures: int, *, safe: bool) -> No
     assert simulator.counters.spent_refresh_reused == 0
 
 
+@pytest.mark.hazard(3)
 @WAYS
 def test_when_a_handler_raises(life: Life, *, safe: bool) -> None:
-    """Hazard 3: the log says so, with a traceback, and without a secret."""
+    """The log says so, with a traceback, and without a secret."""
 
     def handler(event: Event) -> None:
         message = f"cannot handle {event}"
@@ -454,11 +462,12 @@ def test_when_a_handler_raises(life: Life, *, safe: bool) -> None:
 
 
 # httpx streams are nested generators: who leaves one early under trio is warned, whoever it is.
+@pytest.mark.hazard(2, 3, 37)
 @pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
 @WAYS
 @pytest.mark.parametrize("name", [None, *TROUBLE])
 async def test_in_tasks(life: Life, name: str | None, *, safe: bool) -> None:
-    """Hazards 2, 3, 37: asyncio and trio, good days and bad ones."""
+    """asyncio and trio, good days and bad ones."""
     auth, simulator = life.auth(), life.simulator
     async with async_client_of(auth, simulator, safe=safe) as client:
         life.keep(await client.get("/wallets"))
@@ -481,9 +490,10 @@ async def test_in_tasks(life: Life, name: str | None, *, safe: bool) -> None:
         life.search(auth, client.auth)
 
 
+@pytest.mark.hazard(37)
 @WAYS
 def test_with_cobo_auth(life: Life, *, safe: bool) -> None:
-    """Hazard 37: the API key's secret, likewise."""
+    """The API key's secret, likewise."""
     del safe
     simulator = life.simulator
     secret = "00" * 31 + "01"
@@ -504,9 +514,10 @@ def test_with_cobo_auth(life: Life, *, safe: bool) -> None:
 
 
 # ------------------------------------------------------------------------------ history, exchanges
+@pytest.mark.hazard(2, 40)
 @WAYS
 def test_no_exchange_is_left_in_the_history(life: Life, *, safe: bool) -> None:
-    """Hazards 2, 40: refusals that were replayed are there, token answers are not."""
+    """Refusals that were replayed are there, token answers are not."""
     auth, simulator = life.auth(), life.simulator
     with client_of(auth, simulator, safe=safe) as client:
         first = client.get("/wallets")
@@ -541,8 +552,9 @@ DUPLICATING: list[Callable[[Any], Any]] = [
 ]
 
 
+@pytest.mark.hazard(37)
 def test_what_holds_a_secret_is_not_duplicated(life: Life) -> None:
-    """Hazard 37: pickling and copying fail, and the error says why."""
+    """Pickling and copying fail, and the error says why."""
     simulator = life.simulator
     app = app_of(simulator, life.clock)
     auth = app.org(simulator.org_id)
@@ -560,8 +572,9 @@ def test_what_holds_a_secret_is_not_duplicated(life: Life) -> None:
         life.search(app, auth, key, client.auth)
 
 
+@pytest.mark.hazard(37)
 def test_what_holds_tokens_is_not_pickled(life: Life) -> None:
-    """Hazard 37: a token copies to itself; neither it, nor what it lies in, is pickled."""
+    """A token copies to itself; neither it, nor what it lies in, is pickled."""
     auth, store = life.auth(), MemoryStore()
     with auth.client(transport=life.simulator) as client:
         token = auth.token(client)
@@ -574,8 +587,9 @@ def test_what_holds_tokens_is_not_pickled(life: Life) -> None:
     life.search(auth, token, record, copy.deepcopy(record))
 
 
+@pytest.mark.hazard(3, 38)
 def test_what_is_told_can_be_sent_on(life: Life) -> None:
-    """Hazards 3, 38: events, errors, environments and timeouts pickle, without a secret."""
+    """Events, errors, environments and timeouts pickle, without a secret."""
     auth, simulator = life.auth(), life.simulator
     with auth.client(transport=simulator) as client:
         client.get("/wallets")

@@ -17,6 +17,7 @@ from httpx_cobo_auth import Token
 from httpx_cobo_auth._protocol.tokens import HeldToken, TokenState, parse_token_reply
 from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 from tests.family import CoboOAuth, httpx
+from tests.flow.stepping import Desk
 from tests.fuzzing import fuzz
 
 LIFETIMES = [1, 5, 30, 59, 600, 43199]
@@ -45,9 +46,10 @@ def state_after(lifetime: float, seconds: float) -> TokenState:
 
 # ----------------------------------------------------------------------------------- states
 class TestStates:
+    @pytest.mark.hazard(29)
     @pytest.mark.parametrize("lifetime", LIFETIMES)
     def test_a_token_passes_through_three_states(self, lifetime: int) -> None:
-        """Hazard 29: FRESH for three quarters of its life at least, then STALE, then EXPIRED."""
+        """FRESH for three quarters of its life at least, then STALE, then EXPIRED."""
         token = issued(lifetime)
         window, margin = token.renewal_window, token.margin
         assert 0 < margin < window <= lifetime / 4
@@ -60,17 +62,19 @@ class TestStates:
         assert state_after(lifetime, lifetime) is TokenState.EXPIRED
         assert state_after(lifetime, 10 * lifetime) is TokenState.EXPIRED
 
+    @pytest.mark.hazard(29)
     @pytest.mark.parametrize("lifetime", LIFETIMES)
     def test_windows_are_capped(self, lifetime: int) -> None:
-        """Hazard 29: at most 20 minutes and a quarter; the margin at most 30 s and a tenth."""
+        """At most 20 minutes and a quarter; the margin at most 30 s and a tenth."""
         for token in (issued(lifetime, f"token {number}") for number in range(100)):
             widest = min(1200, lifetime / 4)
             assert 0.75 * widest <= token.renewal_window <= widest
             assert token.margin == min(30, lifetime / 10)
 
+    @pytest.mark.hazard(29)
     @pytest.mark.parametrize("lifetime", LIFETIMES)
     def test_a_fleet_spreads_out(self, lifetime: int) -> None:
-        """Hazard 29: 100 tokens turn STALE at many moments, all through the jitter's range."""
+        """100 tokens turn STALE at many moments, all through the jitter's range."""
         windows = [issued(lifetime, f"token {number}").renewal_window for number in range(100)]
         widest = min(1200, lifetime / 4)
         spread = sorted((widest - window) / (widest / 4) for window in windows)
@@ -79,8 +83,9 @@ class TestStates:
         assert spread[-1] > 0.9
         assert 0.35 < sum(spread) / 100 < 0.65
 
+    @pytest.mark.hazard(42)
     def test_all_who_share_a_token_agree(self) -> None:
-        """Hazard 42: the jitter comes from the token, not from the process."""
+        """The jitter comes from the token, not from the process."""
         twins = [issued(43199, "one and the same", START + shift) for shift in (0, 0, 7)]
         assert len({token.renewal_window for token in twins}) == 1
 
@@ -90,8 +95,9 @@ class TestStates:
         assert dead.lifetime == dead.renewal_window == dead.margin == 0
         assert HeldToken.now(dead, 1, clock).state(clock) is TokenState.EXPIRED
 
+    @pytest.mark.hazard(23)
     def test_a_stored_token_has_what_is_left_of_its_life(self, clock: ManualClock) -> None:
-        """Hazard 23: the expiry is absolute; a restart does not begin it anew."""
+        """The expiry is absolute; a restart does not begin it anew."""
         token = issued(600, at=START - 580)
         held = HeldToken.now(token, 1, clock)
         assert held.state(clock) is TokenState.EXPIRED
@@ -99,33 +105,37 @@ class TestStates:
 
 
 class TestSteps:
+    @pytest.mark.hazard(31)
     @pytest.mark.parametrize("lifetime", LIFETIMES)
     @pytest.mark.parametrize("step", [-24 * HOUR, -HOUR, -1.0])
     def test_a_clock_set_back_lengthens_no_life(
         self, clock: ManualClock, lifetime: int, step: float
     ) -> None:
-        """Hazard 31: the monotonic deadline wins."""
+        """The monotonic deadline wins."""
         held = HeldToken.now(issued(lifetime), 1, clock)
         clock.step(step)
         assert held.state(clock) is TokenState.FRESH
         clock.advance(lifetime - held.token.margin + 0.001)
         assert held.state(clock) is TokenState.EXPIRED
 
+    @pytest.mark.hazard(31)
     @pytest.mark.parametrize("lifetime", LIFETIMES)
     def test_a_clock_set_forwards_ends_a_life(self, clock: ManualClock, lifetime: int) -> None:
-        """Hazard 31: as it does after a suspend, through which the monotonic clock sleeps."""
+        """As it does after a suspend, through which the monotonic clock sleeps."""
         held = HeldToken.now(issued(lifetime), 1, clock)
         clock.step(lifetime)
         assert held.state(clock) is TokenState.EXPIRED
         assert not held.is_fresh(clock)
 
+    @pytest.mark.hazard(31)
     def test_a_clock_that_is_behind_lengthens_no_stored_life(self, clock: ManualClock) -> None:
-        """Hazard 31: another host wrote the record, and its clock is an hour ahead of ours."""
+        """Another host wrote the record, and its clock is an hour ahead of ours."""
         held = HeldToken.now(issued(600, at=START + HOUR), 1, clock)
         assert held.state(clock) is TokenState.FRESH
         clock.advance(600)
         assert held.state(clock) is TokenState.EXPIRED
 
+    @pytest.mark.hazard(31)
     @many
     @given(
         lifetime=st.sampled_from(LIFETIMES),
@@ -137,7 +147,7 @@ class TestSteps:
     def test_no_step_lengthens_any_life(
         self, lifetime: int, moves: list[tuple[str, float]]
     ) -> None:
-        """Hazard 31: wherever the wall clock goes, real time is the bound."""
+        """Wherever the wall clock goes, real time is the bound."""
         clock = ManualClock(START)
         held, lived = HeldToken.now(issued(lifetime), 1, clock), 0.0
         for kind, seconds in moves:
@@ -150,9 +160,10 @@ class TestSteps:
                 assert held.state(clock) is TokenState.EXPIRED
             assert held.is_fresh(clock) == (held.state(clock) is TokenState.FRESH)
 
+    @pytest.mark.hazard(31)
     @pytest.mark.parametrize("lifetime", LIFETIMES)
     def test_steps_by_hours_loop_nowhere(self, lifetime: int) -> None:
-        """Hazard 31: each step costs one exchange at most, and every request gets through."""
+        """Each step costs one exchange at most, and every request gets through."""
         clock = ManualClock(START)
         simulator = CoboSimulator(clock=ManualClock(START), token_lifetime=lifetime)
         auth = CoboOAuth(
@@ -172,9 +183,10 @@ class TestSteps:
                 assert simulator.counters.exchanges <= 1 + number
         assert simulator.counters.spent_refresh_reused == 0
 
+    @pytest.mark.hazard(29)
     @pytest.mark.parametrize("lifetime", LIFETIMES)
     def test_short_lives_loop_nowhere(self, lifetime: int) -> None:
-        """Hazard 29: over ten lives, read every tenth of one, an exchange or two for each."""
+        """Over ten lives, read every tenth of one, an exchange or two for each."""
         clock = ManualClock(START)
         simulator = CoboSimulator(clock=clock, token_lifetime=lifetime)
         auth = CoboOAuth(
@@ -196,8 +208,9 @@ class TestSteps:
 class TestToken:
     token = Token(access_token=ACCESS, refresh_token=REFRESH, expires_at=2.0, obtained_at=1.0)
 
+    @pytest.mark.hazard(37)
     def test_a_token_shows_no_secret(self) -> None:
-        """Hazard 37: in repr, str, format and vars, alone or held."""
+        """In repr, str, format and vars, alone or held."""
         held = HeldToken.now(self.token, 3, ManualClock(START))
         for shown in (repr(self.token), str(self.token), f"{self.token}", repr(held), str([held])):
             assert ACCESS not in shown
@@ -205,8 +218,9 @@ class TestToken:
             assert "expires_at=2.0" in shown
         assert not hasattr(self.token, "__dict__")
 
+    @pytest.mark.hazard(30)
     def test_a_token_is_frozen(self) -> None:
-        """Hazard 30: who reads one reads all of it."""
+        """Who reads one reads all of it."""
         with pytest.raises(dataclasses.FrozenInstanceError):
             self.token.access_token = "x"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -215,9 +229,10 @@ class TestToken:
         assert copy.copy(self.token) is self.token
         assert copy.deepcopy([self.token])[0] is self.token
 
+    @pytest.mark.hazard(37)
     @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
     def test_a_token_is_not_pickled(self, protocol: int) -> None:
-        """Hazard 37: a pickle would hold it in the clear; so would one of what holds it."""
+        """A pickle would hold it in the clear; so would one of what holds it."""
         held = HeldToken.now(self.token, 3, ManualClock(START))
         for thing in (self.token, held, [self.token]):
             with pytest.raises(TypeError, match="cannot be pickled"):
@@ -252,6 +267,18 @@ def without(*names: str) -> bytes:
     return json.dumps({name: value for name, value in GOOD.items() if name not in names}).encode()
 
 
+PROBLEMS = {
+    "not JSON": "it is not JSON",
+    "not a JSON object": "it is not a JSON object",
+    "access_token": "access_token is missing or is no bearer token",
+    "refresh_token": "refresh_token is not a token",
+    "expires_in": "expires_in is missing or not a whole number",
+    "life": "expires_in is not a sensible number of seconds",
+    "token_type": "token_type is not Bearer",
+    "scope": "scope is not text",
+}
+
+
 class TestReplies:
     def test_a_good_reply_is_a_token(self) -> None:
         """Its life counts from when the exchange was sent."""
@@ -267,9 +294,10 @@ class TestReplies:
         token = parse(without("token_type", "scope", "refresh_token"))
         assert token == Token(access_token=ACCESS, expires_at=START + 43199, obtained_at=START)
 
+    @pytest.mark.hazard(23)
     @pytest.mark.parametrize("body", [without("refresh_token"), reply(refresh_token=None)])
     def test_a_missing_refresh_token_carries_the_old_one_on(self, body: bytes) -> None:
-        """Hazard 23: RFC 6749, section 6."""
+        """RFC 6749, section 6."""
         old = Token(access_token="a", refresh_token="old", expires_at=1.0, obtained_at=0.0)
         token = parse(body, previous=old)
         assert isinstance(token, Token)
@@ -297,8 +325,17 @@ class TestReplies:
     )
     def test_what_the_protocol_allows_is_read(self, changes: dict[str, Any]) -> None:
         """Fields may be missing, or more than are known."""
-        assert isinstance(parse(reply(**changes)), Token)
+        said = {**GOOD, **changes}
+        assert parse(reply(**changes)) == Token(
+            access_token=said["access_token"],
+            refresh_token=REFRESH,
+            expires_at=START + said["expires_in"],
+            obtained_at=START,
+            token_type=said["token_type"] or "Bearer",
+            scope=said["scope"] or "",
+        )
 
+    @pytest.mark.hazard(26)
     @pytest.mark.parametrize(
         ("body", "problem"),
         [
@@ -344,10 +381,10 @@ class TestReplies:
             (reply(expires_in=43199.0), "expires_in"),
             (reply(expires_in=True), "expires_in"),
             (reply(expires_in=[]), "expires_in"),
-            (reply(expires_in=0), "expires_in"),
-            (reply(expires_in=-1), "expires_in"),
-            (reply(expires_in=366 * 24 * 3600 + 1), "expires_in"),
-            (reply(expires_in=10**300), "expires_in"),
+            (reply(expires_in=0), "life"),
+            (reply(expires_in=-1), "life"),
+            (reply(expires_in=366 * 24 * 3600 + 1), "life"),
+            (reply(expires_in=10**300), "life"),
             (reply().replace(b"43199", b"1e999"), "expires_in"),
             (reply().replace(b"43199", b"NaN"), "expires_in"),
             (reply().replace(b"43199", b"9" * 10_000), "not JSON"),
@@ -361,16 +398,14 @@ class TestReplies:
         ids=lambda value: repr(value)[:40] if isinstance(value, str) else f"{hash(value):x}",
     )
     def test_what_breaks_the_protocol_is_named(self, body: bytes, problem: str) -> None:
-        """Hazard 26: as text without any of the reply in it; never as an exception."""
+        """As text without any of the reply in it; never as an exception."""
         said = parse(body)
-        assert isinstance(said, str)
-        assert problem in said
-        assert ACCESS not in said
-        assert REFRESH not in said
+        assert said == PROBLEMS[problem]
 
+    @pytest.mark.hazard(31)
     @pytest.mark.parametrize("step", [-24 * HOUR, -HOUR, HOUR, 24 * HOUR])
     def test_a_step_during_the_exchange_lengthens_no_life(self, step: float) -> None:
-        """Hazard 31: the wall clock was set while the answer was on its way."""
+        """The wall clock was set while the answer was on its way."""
         clock = ManualClock(START)
         clock.step(step)
         clock.advance(2)
@@ -381,8 +416,9 @@ class TestReplies:
         clock.advance(43199)
         assert held.state(clock) is TokenState.EXPIRED
 
+    @pytest.mark.hazard(26)
     def test_deep_nesting_raises_nothing(self) -> None:
-        """Hazard 26: what JSON's parser lets pass by a hair breaks nothing afterwards."""
+        """What JSON's parser lets pass by a hair breaks nothing afterwards."""
         limit = sys.getrecursionlimit()
         for depth in range(limit - 120, limit + 5):
             nested = b"[" * depth + b"]" * depth
@@ -412,6 +448,7 @@ def damaged(cut: tuple[int, int, bytes]) -> bytes:
     return reply()[:start] + patch + reply()[start + length :]
 
 
+@pytest.mark.hazard(26)
 @many
 @given(
     body=st.binary(max_size=200)
@@ -425,7 +462,7 @@ def damaged(cut: tuple[int, int, bytes]) -> bytes:
 @example(body=reply(scope="\ud800"), obtained=START, old=None)
 @example(body=json.dumps(GOOD).encode("utf-16"), obtained=START, old=None)
 def test_no_reply_raises(body: bytes, obtained: float, old: str | None) -> None:
-    """Hazard 26: whatever comes is a sound token, or text that repeats nothing of it."""
+    """Whatever comes is a sound token, or text that repeats nothing of it."""
     previous = Token(access_token="a", refresh_token=old, expires_at=1.0, obtained_at=0.0)
     result = parse_token_reply(body, sent_at=START, obtained_at=obtained, previous=previous)
     if isinstance(result, str):
@@ -438,3 +475,23 @@ def test_no_reply_raises(body: bytes, obtained: float, old: str | None) -> None:
         assert result.obtained_at == min(START, obtained)
         assert result.refresh_token is None or result.refresh_token.isprintable()
         assert isinstance(repr(result), str)
+
+
+@pytest.mark.parametrize("reached", ["wall", "monotonic"])
+def test_a_deadline_that_is_reached_has_passed(reached: str) -> None:
+    """On either clock, while the other has time left: STALE, then EXPIRED, not a moment later."""
+    desk = Desk()
+    clock = desk.clock
+    reads = {"wall": clock.time(), "monotonic": clock.monotonic()}
+
+    def state(*passed: str) -> TokenState:
+        deadlines = {
+            f"{kind}_{name}": at + (name != reached or kind not in passed)
+            for name, at in reads.items()
+            for kind in ("stale", "expired")
+        }
+        return HeldToken(desk.token("a"), 1, **deadlines).state(clock)
+
+    assert state() is TokenState.FRESH
+    assert state("stale") is TokenState.STALE
+    assert state("stale", "expired") is TokenState.EXPIRED

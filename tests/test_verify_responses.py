@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import importlib
-import logging
 import ssl
 from hashlib import sha256
 from types import SimpleNamespace
@@ -59,14 +58,6 @@ PASSING: dict[str, tuple[int, dict[str, Any]]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Log to nowhere: pytest's handler writes to a file, which blocks the event loop."""
-    logger = logging.getLogger("httpx_cobo_auth")
-    monkeypatch.setattr(logger, "propagate", False)
-    monkeypatch.setattr(logger, "handlers", [logging.NullHandler()])
-
-
 def oauth(simulator: CoboSimulator, **options: Any) -> CoboOAuth:
     return CoboOAuth(
         client_id=simulator.client_id,
@@ -105,12 +96,13 @@ def client_of(simulator: CoboSimulator, auth: CoboAuth | CoboOAuth) -> Generator
         yield client
 
 
+@pytest.mark.hazard(39)
 @both_kinds
 @pytest.mark.parametrize("name", FAULTS)
 def test_what_is_not_cobos_is_refused(
     simulator: CoboSimulator, kind: Callable[[CoboSimulator], CoboAuth], name: str
 ) -> None:
-    """Hazard 39: read or streamed, the body does not reach the caller."""
+    """Read or streamed, the body does not reach the caller."""
     with client_of(simulator, kind(simulator)) as client:
         with simulator.inject("api", times=None, **FAULTS[name]) as fault:
             with pytest.raises(ResponseSignatureError, match="signed; it may be forged") as no:
@@ -125,12 +117,13 @@ def test_what_is_not_cobos_is_refused(
         assert client.get("/wallets").status_code == 200
 
 
+@pytest.mark.hazard(39)
 @both_kinds
 @pytest.mark.parametrize("name", FAULTS)
 async def test_what_is_not_cobos_is_refused_to_tasks(
     simulator: CoboSimulator, kind: Callable[[CoboSimulator], CoboAuth], name: str
 ) -> None:
-    """Hazard 39: on both event loops."""
+    """On both event loops."""
     base_url = simulator.environment.base_url
     async with httpx.AsyncClient(
         auth=kind(simulator), base_url=base_url, transport=simulator
@@ -144,12 +137,13 @@ async def test_what_is_not_cobos_is_refused_to_tasks(
                     pytest.fail("the caller got it")
 
 
+@pytest.mark.hazard(39)
 @both_kinds
 @pytest.mark.parametrize("name", PASSING)
 def test_what_is_cobos_or_an_error_on_the_way_passes(
     simulator: CoboSimulator, kind: Callable[[CoboSimulator], CoboAuth], name: str
 ) -> None:
-    """Hazard 39: an unsigned error is that HTTP error, whatever its status."""
+    """An unsigned error is that HTTP error, whatever its status."""
     status, fault = PASSING[name]
     with client_of(simulator, kind(simulator)) as client:
         simulator.inject("api", times=2, **fault)
@@ -162,12 +156,13 @@ def test_what_is_cobos_or_an_error_on_the_way_passes(
         assert response.content == body or status not in {200, 502}
 
 
+@pytest.mark.hazard(39)
 @both_kinds
 @pytest.mark.parametrize("name", PASSING)
 async def test_the_same_passes_to_tasks(
     simulator: CoboSimulator, kind: Callable[[CoboSimulator], CoboAuth], name: str
 ) -> None:
-    """Hazard 39: on both event loops."""
+    """On both event loops."""
     status, fault = PASSING[name]
     base_url = simulator.environment.base_url
     async with httpx.AsyncClient(
@@ -181,11 +176,12 @@ async def test_the_same_passes_to_tasks(
             assert (len(await streamed.aread()) > 0) == (status != 204)
 
 
+@pytest.mark.hazard(39)
 @both_kinds
 def test_answers_without_a_body(
     simulator: CoboSimulator, kind: Callable[[CoboSimulator], CoboAuth]
 ) -> None:
-    """Hazard 39: HEAD and 204 are signed over nothing, and that is verified."""
+    """HEAD and 204 are signed over nothing, and that is verified."""
     with client_of(simulator, kind(simulator)) as client:
         assert client.head("/echo").status_code == 200
         kinds: list[FaultKind] = ["unsigned", "tamper"]
@@ -195,9 +191,10 @@ def test_answers_without_a_body(
                 client.head("/echo")
 
 
+@pytest.mark.hazard(39)
 @pytest.mark.parametrize("status", [401, 500])
 def test_an_unsigned_refusal_is_mended_as_ever(simulator: CoboSimulator, status: int) -> None:
-    """Hazard 39: it passes as that error; what it says about the token may be true."""
+    """It passes as that error; what it says about the token may be true."""
     with client_of(simulator, oauth(simulator, verify_responses=True)) as client:
         simulator.inject("api", status=status, error_code=1000, signed=False)
         response = client.get("/wallets")
@@ -205,8 +202,9 @@ def test_an_unsigned_refusal_is_mended_as_ever(simulator: CoboSimulator, status:
         assert [past.status_code for past in response.history] == [status]
 
 
+@pytest.mark.hazard(33, 39)
 def test_a_refused_answer_does_not_repeat_a_write(simulator: CoboSimulator) -> None:
-    """Hazards 33, 39: it ran, or nobody knows; the error says what is wrong with the answer."""
+    """It ran, or nobody knows; the error says what is wrong with the answer."""
     with client_of(
         simulator, oauth(simulator, verify_responses=True, replay_writes=True)
     ) as client:
@@ -218,9 +216,10 @@ def test_a_refused_answer_does_not_repeat_a_write(simulator: CoboSimulator) -> N
         assert simulator.counters.exchanges == 1
 
 
+@pytest.mark.hazard(39)
 @pytest.mark.parametrize("size", [0, 64 * 1024, 64 * 1024 + 1, 3_000_000])
 def test_any_size_is_verified(simulator: CoboSimulator, size: int) -> None:
-    """Hazard 39: a stream is read to its end first, however long it is."""
+    """A stream is read to its end first, however long it is."""
     with client_of(simulator, oauth(simulator, verify_responses=True)) as client:
         simulator.inject("api", "delay", body=b"x" * size, times=2)
         assert client.get("/wallets").content == b"x" * size
@@ -231,8 +230,9 @@ def test_any_size_is_verified(simulator: CoboSimulator, size: int) -> None:
             client.get("/wallets")
 
 
+@pytest.mark.hazard(39)
 def test_over_a_socket(simulator: CoboSimulator) -> None:
-    """Hazard 39: the same over a real one, by a client of ``auth.client()``."""
+    """The same over a real one, by a client of ``auth.client()``."""
     with simulator.serve():
         auth = oauth(simulator, verify_responses=True)
         with auth.client(verify=NO_TLS) as client:
@@ -245,20 +245,22 @@ def test_over_a_socket(simulator: CoboSimulator) -> None:
 
 
 # ---------------------------------------------------------------------- when it is not asked
+@pytest.mark.hazard(39)
 @pytest.mark.parametrize("kind", ["tamper", "unsigned"])
 def test_unasked_answers_are_not_verified(simulator: CoboSimulator, kind: Any) -> None:
-    """Hazard 39: it costs streaming, so it is the caller's choice."""
+    """It costs streaming, so it is the caller's choice."""
     with client_of(simulator, oauth(simulator)) as client:
         simulator.inject("api", kind)
         assert client.get("/wallets").status_code == 200
 
 
+@pytest.mark.hazard(39)
 @pytest.mark.parametrize("kind", ["tamper", "unsigned"])
 @pytest.mark.parametrize("safe", [True, False], ids=["client()", "auth="])
 def test_token_answers_are_always_verified(
     simulator: CoboSimulator, kind: Any, *, safe: bool
 ) -> None:
-    """Hazard 39: where the environment has a key, asked or not."""
+    """Where the environment has a key, asked or not."""
     auth = oauth(simulator)
     client = (
         auth.client(transport=simulator)
@@ -275,8 +277,9 @@ def test_token_answers_are_always_verified(
         assert client.get("/wallets").status_code == 200
 
 
+@pytest.mark.hazard(39)
 async def test_token_answers_are_always_verified_for_tasks(simulator: CoboSimulator) -> None:
-    """Hazard 39: on both event loops."""
+    """On both event loops."""
     async with oauth(simulator).async_client(transport=simulator) as client:
         with (
             simulator.inject("token", "tamper", times=None),
@@ -329,11 +332,12 @@ def sdk_refuses(status: int, body: bytes, headers: httpx.Headers) -> bool:
     return False
 
 
+@pytest.mark.hazard(39)
 @pytest.mark.parametrize(
     "status", [200, 201, 204, 299, 302, 307, 400, 401, 403, 404, 429, 500, 502]
 )
 def test_the_sdk_decides_the_same(status: int) -> None:
-    """Hazard 39: every status, signed well, badly, in part, not at all."""
+    """Every status, signed well, badly, in part, not at all."""
     environment = Environment("mine", "https://a.example", KEY.verify_key.encode().hex())
     clock = ManualClock()
     wire = Wire(environment, Ed25519Signer(SECRET), NonceSource(clock), clock)
@@ -357,8 +361,9 @@ def test_the_sdk_decides_the_same(status: int) -> None:
     assert False in decided
 
 
+@pytest.mark.hazard(39)
 def test_packed_answers_are_verified_unpacked(simulator: CoboSimulator) -> None:
-    """Hazard 39: a proxy on the way may pack what Cobo has signed."""
+    """A proxy on the way may pack what Cobo has signed."""
 
     def pack(request: httpx.Request) -> httpx.Response:
         answer = simulator.handle_request(request)

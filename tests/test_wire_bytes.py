@@ -283,32 +283,36 @@ def check_body(recorder: Recorder, expected: bytes | None) -> None:
 
 
 class TestSync:
+    @pytest.mark.hazard(7)
     @pytest.mark.parametrize("name", TARGETS)
     def test_every_target(self, recorder: Recorder, auth: CoboAuth, name: str) -> None:
-        """Hazard 7: whatever the URL looks like, the signature fits the bytes that arrive."""
+        """Whatever the URL looks like, the signature fits the bytes that arrive."""
         url, expected = TARGETS[name]
         with httpx.Client(auth=auth, base_url=recorder.base, verify=NO_TLS) as client:
             client.get(url)
         check_target(recorder, expected)
 
+    @pytest.mark.hazard(6, 7)
     @pytest.mark.parametrize("name", [*BODIES, *SYNC_BODIES])
     def test_every_body(self, recorder: Recorder, auth: CoboAuth, name: str) -> None:
-        """Hazards 6 and 7: bytes, forms, files and generators are read once, signed, sent."""
+        """Bytes, forms, files and generators are read once, signed, sent."""
         make, expected = {**BODIES, **SYNC_BODIES}[name]
         with httpx.Client(auth=auth, base_url=recorder.base, verify=NO_TLS) as client:
             client.post("/x", **make())
         check_body(recorder, expected)
 
+    @pytest.mark.hazard(7)
     @pytest.mark.parametrize("method", METHODS)
     def test_every_method(self, recorder: Recorder, auth: CoboAuth, method: str) -> None:
-        """Hazard 7: in capitals on the wire, and in the text that is signed."""
+        """In capitals on the wire, and in the text that is signed."""
         with httpx.Client(auth=auth, base_url=recorder.base, verify=NO_TLS) as client:
             client.request(method, "/x", content=b"{}")
         check_body(recorder, b"{}")
         assert recorder.received[0].method == method.upper().encode()
 
+    @pytest.mark.hazard(7)
     def test_parameters_beside_the_url(self, recorder: Recorder, auth: CoboAuth) -> None:
-        """Hazard 7: as a list of pairs, in a dict, from the client."""
+        """As a list of pairs, in a dict, from the client."""
         with httpx.Client(
             auth=auth, base_url=recorder.base, verify=NO_TLS, params={"z": "1,2"}
         ) as client:
@@ -319,8 +323,9 @@ class TestSync:
         for received in recorder.received:
             received.verify()
 
+    @pytest.mark.hazard(7)
     def test_headers_of_the_callers_are_replaced(self, recorder: Recorder, auth: CoboAuth) -> None:
-        """Hazard 7: whoever sets signature headers, each arrives once, and is ours."""
+        """Whoever sets signature headers, each arrives once, and is ours."""
         stale = [("Biz-Api-Nonce", "1"), ("biz-api-nonce", "2"), ("BIZ-API-SIGNATURE", "00")]
         with httpx.Client(auth=auth, base_url=recorder.base, verify=NO_TLS) as client:
             client.get("/x", headers=[*stale, ("Biz-Api-Key", "00"), ("Authorization", "Mine")])
@@ -329,8 +334,9 @@ class TestSync:
         assert received.nonce > 2
         assert received.header(b"authorization") == b"Mine"  # of no concern to Cobo Auth
 
+    @pytest.mark.hazard(8, 9)
     def test_every_nonce_is_new(self, recorder: Recorder, auth: CoboAuth) -> None:
-        """Hazards 8 and 9: the same request object, sent again, is signed anew."""
+        """The same request object, sent again, is signed anew."""
         with httpx.Client(auth=auth, base_url=recorder.base, verify=NO_TLS) as client:
             request = client.build_request("POST", "/x", content=lines())
             for _ in range(5):
@@ -341,11 +347,12 @@ class TestSync:
             received.verify()
             assert received.body == JOINED
 
+    @pytest.mark.hazard(7)
     @pytest.mark.parametrize("query", ["a=%FF", "%C3=1&b=2", "a=%ED%A0%80"])
     def test_a_query_that_cannot_be_decoded_is_not_sent(
         self, recorder: Recorder, auth: CoboAuth, query: str
     ) -> None:
-        """Hazard 7: a typed error, and no connection."""
+        """A typed error, and no connection."""
         with httpx.Client(auth=auth, base_url=recorder.base, verify=NO_TLS) as client:
             with pytest.raises(UnsignableRequestError, match="percent-encoded UTF-8"):
                 client.get(f"/x?{query}")
@@ -353,11 +360,12 @@ class TestSync:
                 client.post("/x", params={"ok": "1"}, extensions={"target": b"/v2/other"})
         assert recorder.connections == 0
 
+    @pytest.mark.hazard(7)
     @pytest.mark.parametrize("target", [b"/v2/other", b"*", b"", None])
     def test_another_target_on_the_wire_is_refused(
         self, recorder: Recorder, auth: CoboAuth, target: bytes | None
     ) -> None:
-        """Hazard 7: the extension would replace what is signed. The body is not consumed."""
+        """The extension would replace what is signed. The body is not consumed."""
         body = lines()
         with (
             httpx.Client(auth=auth, base_url=recorder.base, verify=NO_TLS) as client,
@@ -367,8 +375,9 @@ class TestSync:
         assert recorder.connections == 0
         assert next(body) == b"one|"
 
+    @pytest.mark.hazard(6, 8)
     def test_a_replay_is_signed_anew(self, recorder: Recorder) -> None:
-        """Hazards 6 and 8: a generator's bytes go out twice, under two nonces and two tokens."""
+        """A generator's bytes go out twice, under two nonces and two tokens."""
         recorder.answering = Rotating()
         with oauth(recorder).client(verify=NO_TLS) as client:
             response = client.post("/x?a=1,2", content=lines())
@@ -383,33 +392,37 @@ class TestSync:
 
 
 class TestAsync:
+    @pytest.mark.hazard(7)
     @pytest.mark.parametrize("name", TARGETS)
     async def test_every_target(self, recorder: Recorder, auth: CoboAuth, name: str) -> None:
-        """Hazard 7, on both event loops."""
+        """On both event loops."""
         url, expected = TARGETS[name]
         async with httpx.AsyncClient(auth=auth, base_url=recorder.base, verify=NO_TLS) as client:
             await client.get(url)
         check_target(recorder, expected)
 
+    @pytest.mark.hazard(6, 7)
     @pytest.mark.parametrize("name", [*BODIES, *ASYNC_BODIES])
     async def test_every_body(self, recorder: Recorder, auth: CoboAuth, name: str) -> None:
-        """Hazards 6 and 7, on both event loops."""
+        """On both event loops."""
         make, expected = {**BODIES, **ASYNC_BODIES}[name]
         async with httpx.AsyncClient(auth=auth, base_url=recorder.base, verify=NO_TLS) as client:
             await client.post("/x", **make())
         check_body(recorder, expected)
 
+    @pytest.mark.hazard(7)
     @pytest.mark.parametrize("method", METHODS)
     async def test_every_method(self, recorder: Recorder, auth: CoboAuth, method: str) -> None:
-        """Hazard 7, on both event loops."""
+        """On both event loops."""
         async with httpx.AsyncClient(auth=auth, base_url=recorder.base, verify=NO_TLS) as client:
             await client.request(method, "/x", content=b"{}")
         check_body(recorder, b"{}")
 
+    @pytest.mark.hazard(7)
     async def test_what_cannot_be_signed_is_not_sent(
         self, recorder: Recorder, auth: CoboAuth
     ) -> None:
-        """Hazard 7: a typed error, no connection, and the body is not consumed."""
+        """A typed error, no connection, and the body is not consumed."""
         body = async_lines()
         async with httpx.AsyncClient(auth=auth, base_url=recorder.base, verify=NO_TLS) as client:
             with pytest.raises(UnsignableRequestError):
@@ -420,8 +433,9 @@ class TestAsync:
         assert await anext(body) == b"one|"
         await cast("Any", body).aclose()
 
+    @pytest.mark.hazard(6, 8)
     async def test_a_replay_is_signed_anew(self, recorder: Recorder) -> None:
-        """Hazards 6 and 8, on both event loops."""
+        """On both event loops."""
         recorder.answering = Rotating()
         async with oauth(recorder).async_client(verify=NO_TLS) as client:
             response = await client.post("/x?a=1,2", content=async_lines())

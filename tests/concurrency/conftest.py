@@ -2,71 +2,29 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol, Unpack
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from httpx_cobo_auth.testing import CoboSimulator, ManualClock
-from tests.family import CoboOAuth, httpx
+from tests.family import httpx
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from contextlib import AbstractContextManager
 
-    from httpx_cobo_auth._auth.config import Options
+    from httpx_cobo_auth.testing import CoboSimulator
+
 
 LONGEST_S = 30.0
 """After this a thread or a child counts as stuck."""
-
-
-class MakesAuth(Protocol):
-    """Makes the auth object of the simulator's organization."""
-
-    def __call__(self, simulator: CoboSimulator, **options: Unpack[Options]) -> CoboOAuth: ...
 
 
 class RunsThreads(Protocol):
     """Runs functions in threads of their own, all at once; at the end waits for them."""
 
     def __call__(self, *work: Callable[[], object]) -> AbstractContextManager[None]: ...
-
-
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Log nothing: handlers are the user's, and pytest's own writes to a file, which blocks."""
-    monkeypatch.setattr(logging.getLogger("httpx_cobo_auth"), "disabled", True)
-
-
-@pytest.fixture
-def make_auth() -> MakesAuth:
-    """Make auth objects that go by the simulator's clock."""
-
-    def make(simulator: CoboSimulator, **options: Unpack[Options]) -> CoboOAuth:
-        options.setdefault("clock", simulator.clock)
-        return CoboOAuth(
-            client_id=simulator.client_id,
-            app_secret=simulator.app_secret,
-            org_id=simulator.org_id,
-            environment=simulator.environment,
-            **options,
-        )
-
-    return make
-
-
-@pytest.fixture
-def ticking() -> ManualClock:
-    """Time that passes by itself, as sockets and other threads need it, and can be moved."""
-    return ManualClock(running=True)
-
-
-@pytest.fixture
-def running(ticking: ManualClock) -> CoboSimulator:
-    """A Cobo of the test's own, whose clock runs."""
-    return CoboSimulator(clock=ticking)
 
 
 @pytest.fixture(params=["memory", "socket"])

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from httpx_cobo_auth.stores.base import StoreLock
     from httpx_cobo_auth.stores.memory import _Lock
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
-    from tests.concurrency.conftest import MakesAuth
+    from tests.conftest import MakesAuth
 
 pytestmark = pytest.mark.anyio
 
@@ -197,6 +197,7 @@ class TestStores:
 
 
 class TestThreads:
+    @pytest.mark.hazard(17)
     async def test_blocked_handlers_do_not_starve_a_renewal(
         self, running: CoboSimulator, ticking: ManualClock, make_auth: MakesAuth
     ) -> None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
-    from tests.concurrency.conftest import MakesAuth, RunsThreads
+    from tests.concurrency.conftest import RunsThreads
+    from tests.conftest import MakesAuth
 
     Run = Callable[[Callable[[], Awaitable[object]]], object]
 
@@ -77,6 +78,7 @@ async def aburst(client: httpx.AsyncClient, count: int) -> None:
 
 
 class TestOneKind:
+    @pytest.mark.hazard(11)
     @pytest.mark.anyio
     async def test_tasks_just_after_expiry(
         self,
@@ -85,7 +87,7 @@ class TestOneKind:
         ticking: ManualClock,
         make_auth: MakesAuth,
     ) -> None:
-        """300 tasks, asyncio or trio, renew once; the refresh token is sent once (hazard 11)."""
+        """300 tasks, asyncio or trio, renew once; the refresh token is sent once."""
         auth = make_auth(running)
         async with auth.async_client(**reachable) as client:
             (await client.get("/wallets")).raise_for_status()
@@ -110,16 +112,18 @@ class TestOneKind:
             with one_exchange(running, TASKS):
                 await aburst(client, TASKS)
 
+    @pytest.mark.hazard(11)
     @pytest.mark.anyio
     async def test_the_first_requests_of_all(
         self, reachable: dict[str, Any], running: CoboSimulator, make_auth: MakesAuth
     ) -> None:
-        """Without any token so far: one ``org_implicit`` for all (hazard 11)."""
+        """Without any token so far: one ``org_implicit`` for all."""
         async with make_auth(running).async_client(**reachable) as client:
             with one_exchange(running, TASKS):
                 await aburst(client, TASKS)
         assert running.counters.implicits == 1
 
+    @pytest.mark.hazard(11)
     @pytest.mark.parametrize("own_client", [False, True])
     def test_threads_just_after_expiry(
         self,
@@ -131,7 +135,7 @@ class TestOneKind:
         make_auth: MakesAuth,
         in_threads: RunsThreads,
     ) -> None:
-        """64 threads, on one client, renew once (hazard 11)."""
+        """64 threads, on one client, renew once."""
         auth = make_auth(running)
         expired(auth, running, ticking, **reachable)
         client = (
@@ -146,11 +150,12 @@ class TestOneKind:
         with client, one_exchange(running, THREADS), in_threads(*[ask] * THREADS):
             pass
 
+    @pytest.mark.hazard(9)
     @pytest.mark.anyio
     async def test_objects_made_anew_for_each_request(
         self, running: CoboSimulator, ticking: ManualClock, make_auth: MakesAuth
     ) -> None:
-        """What they share is the store: token, renewal, and nonces never used twice (hazard 9)."""
+        """What they share is the store: token, renewal, and nonces never used twice."""
         store = MemoryStore()
         url = running.environment.base_url
         async with httpx.AsyncClient(base_url=url, transport=running) as client:
@@ -168,10 +173,11 @@ class TestOneKind:
                         group.start_soon(ask)
         assert running.counters.nonce_reused == 0
 
+    @pytest.mark.hazard(9)
     def test_objects_made_anew_one_after_another(
         self, simulator: CoboSimulator, make_auth: MakesAuth
     ) -> None:
-        """Nor does anything depend on the first object being still there (hazard 9)."""
+        """Nor does anything depend on the first object being still there."""
         store = MemoryStore()
         with (
             httpx.Client(base_url=simulator.environment.base_url, transport=simulator) as client,
@@ -184,6 +190,7 @@ class TestOneKind:
 
 
 class TestLoops:
+    @pytest.mark.hazard(14)
     @pytest.mark.parametrize(
         "runs",
         [[run_asyncio] * 2, [run_trio] * 2, [run_asyncio, run_trio], [run_trio, run_asyncio]],
@@ -197,7 +204,7 @@ class TestLoops:
         ticking: ManualClock,
         make_auth: MakesAuth,
     ) -> None:
-        """One auth object in successive loops, with contention in each (hazard 14)."""
+        """One auth object in successive loops, with contention in each."""
         auth = make_auth(running)
 
         async def main() -> None:
@@ -209,6 +216,7 @@ class TestLoops:
                 run(main)
             ticking.advance(running.token_lifetime)
 
+    @pytest.mark.hazard(14)
     def test_two_at_a_time_in_each_of_two_threads(
         self,
         reachable: dict[str, Any],
@@ -217,7 +225,7 @@ class TestLoops:
         make_auth: MakesAuth,
         in_threads: RunsThreads,
     ) -> None:
-        """Two threads, each with one loop after another, at the same time (hazard 14)."""
+        """Two threads, each with one loop after another, at the same time."""
         auth = make_auth(running)
         expired(auth, running, ticking, **reachable)
 
@@ -232,6 +240,7 @@ class TestLoops:
         with one_exchange(running, 120), in_threads(both, both):
             pass
 
+    @pytest.mark.hazard(14, 30)
     def test_all_kinds_at_once(
         self,
         reachable: dict[str, Any],
@@ -240,7 +249,7 @@ class TestLoops:
         make_auth: MakesAuth,
         in_threads: RunsThreads,
     ) -> None:
-        """asyncio, trio and threads wait at one gate (hazard 14)."""
+        """asyncio, trio and threads wait at one gate."""
         auth = make_auth(running)
         expired(auth, running, ticking, **reachable)
 
@@ -257,10 +266,11 @@ class TestLoops:
         with client, one_exchange(running, 4 * 30 + 8), in_threads(*loops, *[ask] * 8):
             pass
 
+    @pytest.mark.hazard(29)
     def test_a_token_that_lives_five_seconds(
         self, simulator: CoboSimulator, clock: ManualClock, make_auth: MakesAuth
     ) -> None:
-        """It is renewed about once in its life, not at every request (hazard 29)."""
+        """It is renewed about once in its life, not at every request."""
         simulator.token_lifetime = 5
         with make_auth(simulator).client(transport=simulator) as client:
             for _ in range(200):

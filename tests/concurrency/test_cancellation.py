@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.records import Record
     from httpx_cobo_auth.stores.memory import _Lock
     from httpx_cobo_auth.testing import CoboSimulator, Hold, ManualClock
-    from tests.concurrency.conftest import MakesAuth, RunsThreads
+    from tests.concurrency.conftest import RunsThreads
+    from tests.conftest import MakesAuth
 
 AFTERWARDS = 10
 _ASYNCIO = pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -177,9 +178,10 @@ def hold(running: CoboSimulator, expired_auth: CoboOAuth) -> Hold:
     return running.hold("token")
 
 
+@pytest.mark.hazard(15)
 @pytest.mark.anyio
 class TestOwner:
-    """Whoever renews is cancelled while the exchange is under way (hazard 15)."""
+    """Whoever renews is cancelled while the exchange is under way."""
 
     @_WAYS
     async def test_by_a_scope(
@@ -236,11 +238,12 @@ class TestOwner:
             await aall_well(client, expired_auth, running)
         assert running.counters.refreshes == 1
 
+    @pytest.mark.hazard(10)
     @_WAYS
     async def test_while_others_wait(
         self, way: str, expired_auth: CoboOAuth, hold: Hold, running: CoboSimulator
     ) -> None:
-        """One of those who waited takes over; all of them succeed (hazard 10)."""
+        """One of those who waited takes over; all of them succeed."""
         async with async_client(expired_auth, way, transport=running) as client:
             async with anyio.create_task_group() as group:
                 async with anyio.create_task_group() as owner:
@@ -275,11 +278,12 @@ class TestOwner:
 class TestWaiters:
     """Whoever waits for a renewal is cancelled."""
 
+    @pytest.mark.hazard(15)
     @pytest.mark.parametrize("method", ["GET", "POST"])
     async def test_the_others_go_on(
         self, method: str, expired_auth: CoboOAuth, hold: Hold, running: CoboSimulator
     ) -> None:
-        """They are forgotten at the gate; owner and other waiters succeed (hazard 15)."""
+        """They are forgotten at the gate; owner and other waiters succeed."""
         gate = expired_auth._session.gate
         async with (
             expired_auth.async_client(transport=running) as client,
@@ -395,9 +399,10 @@ class TestPatience:
         nothing_held(auth)
 
 
+@pytest.mark.hazard(15)
 @pytest.mark.anyio
 class TestEveryAwait:
-    """Cancelled after one step, after two, and so on, to the very end (hazard 15)."""
+    """Cancelled after one step, after two, and so on, to the very end."""
 
     @_WAYS
     @pytest.mark.parametrize("store", [MemoryStore, ThreadedStore])
@@ -474,12 +479,13 @@ class TestAbandoned:
         assert next(flow).url.path == "/v2/oauth/token"
         return flow
 
+    @pytest.mark.hazard(10)
     @pytest.mark.parametrize("end", ["close", "drop", "cycle"])
     @pytest.mark.parametrize("store", [MemoryStore, ThreadedStore])
     def test_a_generator(
         self, end: str, store: type[MemoryStore], running: CoboSimulator, make_auth: MakesAuth
     ) -> None:
-        """Closed or dropped, in a cycle or not, it gives back what it held (hazard 10)."""
+        """Closed or dropped, in a cycle or not, it gives back what it held."""
         auth = make_auth(running, store=store())
         flow = self.step(auth)
         assert auth._session.gate._seat
@@ -493,21 +499,23 @@ class TestAbandoned:
         gc.collect()
         all_well(auth, running, transport=running)
 
+    @pytest.mark.hazard(10)
     def test_a_generator_closed_by_another_thread(
         self, running: CoboSimulator, make_auth: MakesAuth, in_threads: RunsThreads
     ) -> None:
-        """Seat and lock belong to no thread (hazard 10)."""
+        """Seat and lock belong to no thread."""
         auth = make_auth(running)
         with in_threads(self.step(auth).close):
             pass
         all_well(auth, running, transport=running)
 
+    @pytest.mark.hazard(10)
     @pytest.mark.anyio
     @pytest.mark.parametrize("store", [MemoryStore, ThreadedStore])
     async def test_a_generator_closed_by_another_task(
         self, store: type[MemoryStore], running: CoboSimulator, make_auth: MakesAuth
     ) -> None:
-        """Nothing that a task owns is held across a ``yield`` (hazard 10)."""
+        """Nothing that a task owns is held across a ``yield``."""
         auth = make_auth(running, store=store())
         request = httpx.Request("POST", f"{auth.environment.base_url}/echo")
         flow = auth.async_auth_flow(request)
@@ -527,11 +535,12 @@ class TestAbandoned:
         async with auth.async_client(transport=running) as client:
             await aall_well(client, auth, running)
 
+    @pytest.mark.hazard(10)
     @pytest.mark.anyio
     async def test_a_write_closed_by_another_task(
         self, running: CoboSimulator, make_auth: MakesAuth
     ) -> None:
-        """A write is in flight until its flow ends, whoever ends it (hazard 10)."""
+        """A write is in flight until its flow ends, whoever ends it."""
         auth = make_auth(running)
         async with auth.async_client(transport=running) as client:
             await client.get("/wallets")
@@ -547,11 +556,12 @@ class TestAbandoned:
             await flow.aclose()
             await aall_well(client, auth, running)
 
+    @pytest.mark.hazard(10)
     @_WAYS
     def test_with_the_event_loop(
         self, way: str, running: CoboSimulator, make_auth: MakesAuth, store: TokenStore
     ) -> None:
-        """A loop closed without ``shutdown_asyncgens`` runs no ``finally`` (hazard 10).
+        """A loop closed without ``shutdown_asyncgens`` runs no ``finally``.
 
         Nor is the task ever garbage, for anyio keeps what is inside of a cancel scope.
         """
@@ -600,6 +610,7 @@ class TestAbandoned:
         assert running.counters.refreshes == 1
         all_well(auth, running, transport=running)
 
+    @pytest.mark.hazard(10)
     @pytest.mark.parametrize("resumed", [False, True])
     def test_with_an_event_loop_that_rests(
         self,
@@ -612,7 +623,7 @@ class TestAbandoned:
     ) -> None:
         """Neither closed nor garbage, it holds on to everything; the deadline lets others go on.
 
-        When it is resumed, it finds that its time is over, and does no harm (hazard 10).
+        When it is resumed, it finds that its time is over, and does no harm.
         """
         auth = make_auth(running, store=store)
         auth._session.gate._monotonic = ticking.monotonic
@@ -746,11 +757,12 @@ class TestInterrupted:
 
 
 class TestSlow:
+    @pytest.mark.hazard(10)
     @pytest.mark.anyio
     async def test_a_slow_read_stands_in_nobody_s_way(
         self, running: CoboSimulator, ticking: ManualClock, make_auth: MakesAuth
     ) -> None:
-        """Reads hold nothing: writes, and renewals, go on beside one (hazard 10)."""
+        """Reads hold nothing: writes, and renewals, go on beside one."""
         auth = make_auth(running)
         async with (
             auth.async_client(transport=running, timeout=None) as client,
@@ -768,11 +780,12 @@ class TestSlow:
             hold.release()
         assert running.counters.exchanges == 3
 
+    @pytest.mark.hazard(10)
     @pytest.mark.parametrize("method", ["GET", "POST"])
     def test_an_answer_that_nobody_reads_stands_in_nobody_s_way(
         self, method: str, running: CoboSimulator, ticking: ManualClock, make_auth: MakesAuth
     ) -> None:
-        """A write is in flight until its headers are there, streamed or not (hazard 10)."""
+        """A write is in flight until its headers are there, streamed or not."""
         with running.serve():
             auth = make_auth(running)
             with auth.client() as client, client.stream(method, "/echo"):

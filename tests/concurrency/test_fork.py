@@ -1,4 +1,4 @@
-"""At fork, nothing is inherited: no lock, no seat, no refresh token (hazard 16)."""
+"""At fork, nothing is inherited: no lock, no seat, no refresh token."""
 
 from __future__ import annotations
 
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from httpx_cobo_auth.testing import CoboSimulator
-    from tests.concurrency.conftest import MakesAuth, RunsThreads
+    from tests.concurrency.conftest import RunsThreads
+    from tests.conftest import MakesAuth
 
 pytestmark = [
+    pytest.mark.hazard(16),
     pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here"),
     # What is tested here is just what Python 3.12 warns of.
     pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning"),

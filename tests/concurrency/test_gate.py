@@ -56,8 +56,9 @@ def taken(ticket: Permit | None) -> Permit:
 
 
 class TestSeat:
+    @pytest.mark.hazard(11)
     def test_only_one_has_it(self, gate: Gate) -> None:
-        """Whoever comes second is told no and woken when the seat is free (hazard 11)."""
+        """Whoever comes second is told no and woken when the seat is free."""
         bell = Bell()
         seat = taken(gate.enter(None))
         assert gate.is_seat(seat.number)
@@ -119,8 +120,9 @@ class TestSeat:
         assert gate.enter(None) is not None
         assert gate.begin_write(None) is not None
 
+    @pytest.mark.hazard(10)
     def test_it_is_given_back_by_the_garbage_collector(self, gate: Gate) -> None:
-        """A flow that nobody resumes and nobody closes gives back what it held (hazard 10)."""
+        """A flow that nobody resumes and nobody closes gives back what it held."""
         bell = Bell()
         Garbage(taken(gate.enter(None)))
         assert gate.enter(bell) is None
@@ -203,8 +205,9 @@ class TestDoor:
         seat.release()
         assert bell.rung == 0
 
+    @pytest.mark.hazard(10)
     def test_a_write_dropped_as_garbage_is_no_longer_in_flight(self, gate: Gate) -> None:
-        """A write abandoned with its event loop does not hold up renewals (hazard 10)."""
+        """A write abandoned with its event loop does not hold up renewals."""
         Garbage(taken(gate.begin_write(None)))
         seat, bell = taken(gate.enter(None)), Bell()
         assert not gate.drain(seat.number, bell)
@@ -380,9 +383,10 @@ class TestWaiters:
         waiter.wait(30)
         waiter.wake()
 
+    @pytest.mark.hazard(14)
     @pytest.mark.anyio
     async def test_a_task_is_woken_from_a_thread(self, gate: Gate) -> None:
-        """No event loop is needed to give back, only to wait (hazard 14)."""
+        """No event loop is needed to give back, only to wait."""
         seat = taken(gate.enter(None))
         waiter = AsyncWaiter()
 
@@ -401,9 +405,10 @@ class TestWaiters:
         """A wait is finite, whether or not anybody wakes."""
         await AsyncWaiter().wait(0.001)
 
+    @pytest.mark.hazard(14)
     @pytest.mark.parametrize("backend", ["asyncio", "trio"])
     def test_waking_a_loop_that_is_closed_is_harmless(self, gate: Gate, backend: str) -> None:
-        """The others who wait are woken all the same (hazard 14)."""
+        """The others who wait are woken all the same."""
         seat, before, after = taken(gate.enter(None)), Bell(), Bell()
 
         async def wait() -> None:
@@ -427,8 +432,9 @@ class Loop:
         return self.closed
 
 
+@pytest.mark.hazard(10, 14)
 class TestHomes:
-    """An event loop that is closed takes along what was held in it (hazards 10 and 14)."""
+    """An event loop that is closed takes along what was held in it."""
 
     def test_a_seat(self, gate: Gate) -> None:
         """The next one takes it at once; the door of the old one is open."""

@@ -18,7 +18,8 @@ from tests.family import CoboOAuth, httpx
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.concurrency.conftest import MakesAuth, RunsThreads
+    from tests.concurrency.conftest import RunsThreads
+    from tests.conftest import MakesAuth
 
 ANSWER_S = 0.15
 

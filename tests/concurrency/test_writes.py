@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import httpx
 
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
-    from tests.concurrency.conftest import MakesAuth, RunsThreads
+    from tests.concurrency.conftest import RunsThreads
+    from tests.conftest import MakesAuth
 
 WRITERS = 4
 RENEWALS = 30
@@ -54,11 +55,12 @@ class TestShortLives:
         simulator.token_lifetime = LIFETIME_S
         return simulator
 
+    @pytest.mark.hazard(42)
     @pytest.mark.anyio
     async def test_tasks_write_through_renewals(
         self, short_lived: CoboSimulator, clock: ManualClock, make_auth: MakesAuth
     ) -> None:
-        """No write bounces, none arrives twice (hazard 42)."""
+        """No write bounces, none arrives twice."""
         statuses: list[int] = []
         counters = short_lived.counters
         async with make_auth(short_lived).async_client(transport=short_lived) as client:
@@ -110,11 +112,12 @@ class TestShortLives:
 class TestRenewals:
     """Renewals asked for, one after another, while others write."""
 
+    @pytest.mark.hazard(42)
     @pytest.mark.anyio
     async def test_tasks_write_while_tokens_are_renewed(
         self, reachable: dict[str, Any], running: CoboSimulator, make_auth: MakesAuth
     ) -> None:
-        """No write bounces, none arrives twice (hazard 42)."""
+        """No write bounces, none arrives twice."""
         auth, statuses = make_auth(running), list[int]()
         done = False
         async with auth.async_client(**reachable) as client:
@@ -135,6 +138,7 @@ class TestRenewals:
         check(running, statuses)
         assert running.counters.exchanges >= RENEWALS
 
+    @pytest.mark.hazard(42)
     def test_threads_write_while_tokens_are_renewed(
         self,
         reachable: dict[str, Any],
@@ -142,7 +146,7 @@ class TestRenewals:
         make_auth: MakesAuth,
         in_threads: RunsThreads,
     ) -> None:
-        """The same for threads (hazard 42)."""
+        """The same for threads."""
         auth, statuses = make_auth(running), list[int]()
         done = threading.Event()
         client = auth.client(**reachable)
@@ -168,6 +172,7 @@ class TestRenewals:
 class TestOrder:
     """What waits for what, seen step by step."""
 
+    @pytest.mark.hazard(42)
     def test_an_exchange_waits_for_a_write_in_flight(
         self, running: CoboSimulator, make_auth: MakesAuth, in_threads: RunsThreads
     ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -23,11 +22,3 @@ def sleeps_pass(monkeypatch: pytest.MonkeyPatch) -> Callable[[ManualClock], None
         monkeypatch.setattr("httpx_cobo_auth._runtime.backends.time", time)
 
     return pass_on
-
-
-@pytest.fixture
-def unlogged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the log from pytest's handlers: they write to files, in the event loop's thread."""
-    logger = logging.getLogger("httpx_cobo_auth")
-    monkeypatch.setattr(logger, "propagate", False)
-    monkeypatch.setattr(logger, "handlers", [logging.NullHandler()])

@@ -43,6 +43,8 @@ __all__ = [
     "KEY",
     "LIFETIME_S",
     "OWNER",
+    "WAITED_ELSEWHERE",
+    "WAITED_HERE",
     "Desk",
     "Sending",
     "Step",
@@ -61,6 +63,8 @@ LIFETIME_S = 43199
 OWNER = "me"
 FINE = ResponseSummary(200)
 ENTERED = Entry(entered=True)
+WAITED_HERE = r"^waited in vain for (a|another) renewal in this process to end$"
+WAITED_ELSEWHERE = r"^waited in vain for another process to renew the token$"
 _URL = "https://cobo.test/v2/wallets"
 
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from httpx_cobo_auth.stores.base import AsyncStoreLock
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 
-pytestmark = pytest.mark.usefixtures("unlogged")
-
 
 @dataclass
 class AwaitedStore:

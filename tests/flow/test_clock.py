@@ -14,6 +14,7 @@ HOUR_S = 3600.0
 WAYS = pytest.mark.parametrize("plain", [False, True], ids=["auth.client()", "auth="])
 
 
+@pytest.mark.hazard(31)
 @WAYS
 @pytest.mark.parametrize("hours", [1, 5, 13, 24 * 40])
 @pytest.mark.parametrize("forth_first", [True, False])
@@ -48,6 +49,7 @@ def test_a_clock_that_steps_past_the_tokens_end_and_back_renews_once_for_each_ti
     assert rig.simulator.counters.exchanges <= 11
 
 
+@pytest.mark.hazard(31)
 @WAYS
 @pytest.mark.parametrize("off", [HOUR_S, -HOUR_S])
 @pytest.mark.parametrize("method", ["GET", "POST"])

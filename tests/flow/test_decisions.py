@@ -27,7 +27,8 @@ from httpx_cobo_auth._protocol.effects import (
     Send,
     UnlockStore,
 )
-from httpx_cobo_auth._protocol.flow import signed_flow
+from httpx_cobo_auth._protocol.flow import Call, signed_flow
+from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth.errors import (
     RenewalTimeoutError,
     StoreUnavailableError,
@@ -38,6 +39,8 @@ from httpx_cobo_auth.events import RenewalFailed, TokenAcquired, TokenRenewed, T
 from tests.flow.stepping import (
     ENTERED,
     FINE,
+    WAITED_ELSEWHERE,
+    WAITED_HERE,
     Desk,
     Sending,
     call,
@@ -54,14 +57,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from httpx_cobo_auth._protocol.effects import Effect
-    from httpx_cobo_auth._protocol.flow import Call
     from httpx_cobo_auth._protocol.records import Record
-    from httpx_cobo_auth._protocol.throttle import RenewalThrottle
     from tests.flow.stepping import Step
 
 DEAD = ResponseSummary(500, 1000)
 REFUSED = ResponseSummary(401, 2021)
 NOT_TO_BE_HAD = False
+TOO_FAST = "^tokens expire, or are replaced, faster than they can be used$"
+DIED = "^somebody else renewed meanwhile, but that token has expired as well$"
 
 
 # ------------------------------------------------------------------------------------- FRESH
@@ -124,6 +127,7 @@ def test_a_stale_read_goes_on_while_somebody_else_renews() -> None:
     assert stored.token is desk.account.held.token
 
 
+@pytest.mark.hazard(28)
 def test_a_refused_early_attempt_is_reported_spaced_out_and_never_raised() -> None:
     """The read goes out all the same; the next one does not try again, one 31 s later does."""
     desk = Desk()
@@ -227,9 +231,9 @@ def test_with_an_expired_token_all_wait_for_one_renewal_for_a_finite_time() -> N
     desk.having("a")
     desk.expire()
     wait = desk.account.settings.timeouts.wait
-    with pytest.raises(RenewalTimeoutError, match="in this process"):
+    with pytest.raises(RenewalTimeoutError, match=WAITED_HERE):
         play(desk.flow.request(read()), (Enter(wait), Entry()))
-    with pytest.raises(RenewalTimeoutError, match="another process"):
+    with pytest.raises(RenewalTimeoutError, match=WAITED_ELSEWHERE):
         play(
             desk.flow.request(read()),
             (Enter(wait), ENTERED),
@@ -329,7 +333,7 @@ def test_tokens_that_die_before_a_write_is_sent_end_in_an_error() -> None:
         return reply(str(next(names)), sent_at, lifetime=5)
 
     rules = {Enter: ENTERED, LockStore: True, Drain: True, Outlives: True, Exchange: slow}
-    with pytest.raises(RenewalTimeoutError, match="faster than they can be used"):
+    with pytest.raises(RenewalTimeoutError, match=TOO_FAST):
         perform(desk.flow.request(write()), rules)
     assert next(names) == 5
 
@@ -346,7 +350,7 @@ def test_dead_tokens_that_somebody_else_saves_end_in_an_error() -> None:
     refused = ExchangeReply(400, b"{}", server_time=desk.now)
     rules: dict[type, object] = {Enter: ENTERED, LockStore: True, Drain: True, Outlives: True}
     rules |= {Load: dead, Exchange: refused}
-    with pytest.raises(RenewalTimeoutError, match="faster than they can be used"):
+    with pytest.raises(RenewalTimeoutError, match=TOO_FAST):
         perform(desk.flow.request(read()), rules)
     assert next(generations) < 12
 
@@ -363,7 +367,7 @@ def test_a_dead_token_that_somebody_else_saves_is_no_answer_to_a_refusal() -> No
         return next(found)
 
     rules |= {Load: find, Exchange: refused, Send: REFUSED}
-    with pytest.raises(RenewalTimeoutError, match="has expired as well"):
+    with pytest.raises(RenewalTimeoutError, match=DIED):
         perform(desk.flow.request(read()), rules)
 
 
@@ -496,6 +500,7 @@ def test_a_renewal_forced_in_vain_waits_longer_each_time() -> None:
 
 
 # -------------------------------------------------------------------- 401 that cannot be cured
+@pytest.mark.hazard(34)
 @pytest.mark.parametrize("code", [2022, 2023, 2024])
 @pytest.mark.parametrize("request_", [read(), write()], ids=["read", "write"])
 def test_a_401_that_no_token_can_mend_is_handed_over(code: int, request_: Call) -> None:
@@ -574,6 +579,7 @@ def test_a_request_that_is_only_signed_has_its_clock_corrected_once() -> None:
 
 
 # --------------------------------------------------------------------------------- 500 / 1000
+@pytest.mark.hazard(32)
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
 def test_a_500_1000_on_a_read_is_as_a_curable_401(method: str) -> None:
     """Cobo says so that a token has expired; a read may run twice: renewed and replayed."""
@@ -589,6 +595,7 @@ def test_a_500_1000_on_a_read_is_as_a_curable_401(method: str) -> None:
     )
 
 
+@pytest.mark.hazard(40)
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "QUERY"])
 def test_a_500_1000_on_a_write_ends_the_flow_and_the_next_one_renews_first(method: str) -> None:
     """It may have run. As nothing is replayed, nothing shows that the renewal helped."""
@@ -733,3 +740,34 @@ def test_a_missing_permission_of_a_token_replaced_meanwhile_means_replay() -> No
 
 def _with_spacing(record: Record, throttle: RenewalThrottle) -> Record:
     return replace(record, throttle=throttle)
+
+
+def test_a_token_found_for_its_permissions_brings_its_spacing_along() -> None:
+    """What another process knows of forced renewals is taken over with its token."""
+    desk = Desk()
+    desk.having("a")
+    throttle = RenewalThrottle(forced_at=(desk.now,))
+    play(
+        desk.flow.request(read()),
+        (Sending("a"), ResponseSummary(403, 2025)),
+        (Enter(0.0), ENTERED),
+        (Load(), replace(desk.record("b", 2), throttle=throttle)),
+        Leave(),
+        TokenTakenOver,
+        (Sending("b"), FINE),
+    )
+    assert desk.account.throttle == throttle
+
+
+def test_a_first_token_found_brings_its_spacing_along() -> None:
+    """The same where no token is held: the wait is not begun anew by every process."""
+    desk = Desk()
+    throttle = RenewalThrottle(1, desk.now + 30.0, "GET /x", (desk.now,))
+    found = replace(desk.record("a"), throttle=throttle)
+    play(desk.flow.token(), (Enter(93.0), ENTERED), (Load(), found), Leave(), TokenTakenOver)
+    assert desk.account.throttle == throttle
+
+
+def test_nobody_replays_a_write_who_was_not_asked_to() -> None:
+    """Whoever makes a call says so, or else it is not replayed."""
+    assert not Call("POST", read().url, write=True).replay

@@ -48,6 +48,7 @@ def listened(rig: Rig, listener: Callable[[Event], object]) -> httpx.Client:
     return auth.client(transport=simulator)
 
 
+@pytest.mark.hazard(38)
 @WAYS
 def test_one_event_for_each_change(plain: bool, caplog: pytest.LogCaptureFixture) -> None:  # noqa: FBT001
     """And one line of the log."""
@@ -86,6 +87,7 @@ def test_one_event_for_each_change(plain: bool, caplog: pytest.LogCaptureFixture
         assert event.at < event.expires_at
 
 
+@pytest.mark.hazard(38)
 def test_an_event_comes_after_the_token_was_saved_and_while_nothing_is_held() -> None:
     """A handler sees the stored record, without a note, and gets the store's lock itself."""
     rig = Rig()

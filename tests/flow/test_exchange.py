@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -59,6 +61,7 @@ def test_a_refresh_token_gets_the_next_token(status: int) -> None:
     assert issued == Issued(desk.token("b"), implicit=False)
 
 
+@pytest.mark.hazard(23)
 def test_a_reply_without_a_refresh_token_carries_the_old_one_on() -> None:
     """RFC 6749 leaves it out where it does not change: the old one is kept for the next renewal."""
     desk = Endpoint()
@@ -133,6 +136,7 @@ def test_a_longer_retry_after_is_raised_with_the_time() -> None:
     assert failed.error.retry_after == 30.0
 
 
+@pytest.mark.hazard(1)
 def test_the_time_limit_bounds_attempts_and_their_timeouts() -> None:
     """30 s for all: after 23.5 s a request may take 6.5 s, and a last one no more than 1 s."""
     desk = Endpoint()
@@ -165,6 +169,7 @@ FATES = {
 }
 
 
+@pytest.mark.hazard(24)
 @pytest.mark.parametrize("fate", FATES.values(), ids=FATES)
 def test_a_refresh_token_of_unknown_fate_is_never_sent_again(
     fate: ExchangeReply | ExchangeFault,
@@ -293,3 +298,55 @@ def test_too_many_requests_by_cobos_code_is_not_processed(status: int, code: int
     assert type(failed.error) is TokenEndpointError
     assert (failed.error.status, failed.error.error_code) == (status, code)
     assert (failed.error.error_message, failed.error.error_id) == ("slow down", "id-1")
+
+
+@pytest.mark.parametrize(("jitter", "first"), [(0.0, 0.25), (0.5, 0.375), (1.0, 0.5)])
+def test_the_backoff_is_spread_over_its_upper_half(jitter: float, first: float) -> None:
+    """From a half of it to all of it, so that a crowd does not come back at once; then doubled."""
+    desk = Desk()
+    desk.account.settings = replace(desk.account.settings, jitter=lambda: jitter)
+    play(
+        exchange(desk.account, None, verified=True, early=False),
+        (Exchange(None, 10.0), fault(unsent=True)),
+        Sleep(first),
+        (Exchange(None, 10.0), fault(unsent=True)),
+        Sleep(2 * first),
+        (Exchange(None, 10.0), reply("b", desk.now)),
+    )
+
+
+def test_an_outage_that_says_how_long_is_waited_for() -> None:
+    """``Retry-After`` of a 503 counts, too, once ``org_implicit`` is tried again."""
+    desk = Desk()
+    play(
+        exchange(desk.account, None, verified=True, early=False),
+        (Exchange(None, 10.0), ExchangeReply(503, b"", retry_after=7.0)),
+        Sleep(7.0),
+        (Exchange(None, 10.0), reply("b", desk.now)),
+    )
+
+
+@pytest.mark.parametrize("spent", [True, False])
+def test_no_error_repeats_a_token_that_we_know(*, spent: bool) -> None:
+    """The one just spent or, where none was, the one in use: a server that quotes it is cut."""
+    desk = Desk()
+    desk.having("held")
+    spend = desk.token("spent") if spent else None
+    name = "spent" if spent else "held"
+    said = json.dumps({"error_description": f"access-{name}, refresh-{name}"}).encode()
+    final = Exchange(None, 10.0), ExchangeReply(400, said, server_time=desk.now)
+    lost = Exchange(spend, 10.0), ExchangeReply(503, said)
+    failed = play(
+        exchange(desk.account, spend, verified=True, early=False), *([lost] if spent else []), final
+    )
+    assert failed.error.error_description == "[token], [token]"
+
+
+def test_an_early_attempt_has_a_limit_of_its_own() -> None:
+    """Shorter than a single request's, it bounds that."""
+    desk = Desk()
+    timeouts = replace(desk.account.settings.timeouts, early_exchange=3.0)
+    desk.account.settings = replace(desk.account.settings, timeouts=timeouts)
+    for early, limit in ((True, 3.0), (False, 10.0)):
+        flow = exchange(desk.account, None, verified=True, early=early)
+        assert next(flow) == Exchange(None, limit)

@@ -258,6 +258,7 @@ def _check(error: CoboAuthError, trouble: Trouble) -> None:
     assert {name: getattr(error, name) for name in trouble.said} == trouble.said
 
 
+@pytest.mark.hazard(25, 26)
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("name", TROUBLES)
 def test_trouble_once(name: str, state: str, begin: Callable[..., Rig]) -> None:
@@ -291,6 +292,7 @@ def test_trouble_once(name: str, state: str, begin: Callable[..., Rig]) -> None:
     assert rig.simulator.counters.bounced_writes == 0
 
 
+@pytest.mark.hazard(25)
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("name", TROUBLES)
 def test_trouble_for_good(name: str, state: str, begin: Callable[..., Rig]) -> None:
@@ -415,6 +417,7 @@ def test_a_newer_token_that_comes_during_the_exchange_is_not_lost(
     assert rig.send().status_code == 200
 
 
+@pytest.mark.hazard(25)
 @pytest.mark.parametrize("state", ["stale", "expired", "refused"])
 @pytest.mark.parametrize("name", ["400", "401", "403"])
 def test_a_refusal_is_final_only_where_the_store_bears_it_out(
@@ -452,6 +455,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.hazard(19)
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("what", BROKEN)
 def test_a_failing_store(what: str, state: str, begin: Callable[..., Rig]) -> None:

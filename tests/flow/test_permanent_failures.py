@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from httpx_cobo_auth import TokenEndpointError
 from httpx_cobo_auth.errors import TokenRefusedError
 from httpx_cobo_auth.events import ContentionSuspected
 from tests.flow.rig import Rig
@@ -35,6 +36,7 @@ def report(what: str, calls: int, exchanges: int) -> None:
     print(f"{what}: {exchanges} exchanges in {calls} calls")  # noqa: T201
 
 
+@pytest.mark.hazard(27)
 @WAYS
 @pytest.mark.parametrize("per_call_s", [0.0, 1.0])
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -49,6 +51,7 @@ def test_a_server_that_always_says_401(rig: Rig, method: str, per_call_s: float)
     assert rig.simulator.counters.spent_refresh_reused == 0
 
 
+@pytest.mark.hazard(34)
 @WAYS
 @pytest.mark.parametrize("code", [2022, 2023, 2024])
 def test_a_server_that_always_says_what_no_token_can_mend(rig: Rig, code: int) -> None:
@@ -59,6 +62,7 @@ def test_a_server_that_always_says_what_no_token_can_mend(rig: Rig, code: int) -
     assert rig.simulator.counters.exchanges == 1
 
 
+@pytest.mark.hazard(32, 43)
 @WAYS
 @pytest.mark.parametrize("per_call_s", [0.0, 1.0])
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -99,6 +103,7 @@ def test_an_app_that_was_uninstalled(rig: Rig, per_call_s: float) -> None:
     assert rig.send().status_code == 200
 
 
+@pytest.mark.hazard(43)
 @WAYS
 def test_two_auth_objects_that_share_no_store(
     rig: Rig, sleeps_pass: Callable[[ManualClock], None]
@@ -119,6 +124,7 @@ def test_two_auth_objects_that_share_no_store(
     assert set(answers) == {200, 500}
 
 
+@pytest.mark.hazard(29)
 @WAYS
 @pytest.mark.parametrize("lifetime", [1, 2, 5, 30, 59])
 def test_a_token_that_lives_for_seconds(plain: bool, lifetime: int) -> None:  # noqa: FBT001
@@ -146,3 +152,60 @@ def test_a_token_whose_life_is_over_on_arrival_causes_no_loop() -> None:
     for _ in range(20):
         assert rig.send().status_code in {200, 500}
     assert rig.simulator.counters.exchanges <= 60
+
+
+HEALS_WITHIN_S = 1.0
+
+
+def refused_in_vain(sleeps_pass: Callable[[ManualClock], None]) -> Rig:
+    """Have a read refused while the token endpoint limits the rate of requests."""
+    rig = Rig()
+    sleeps_pass(rig.clock)
+    rig.send()
+    rig.simulator.revoke_tokens()
+    with (
+        rig.simulator.inject("token", "answer", status=429, times=None),
+        pytest.raises(TokenEndpointError),
+    ):
+        rig.send()
+    return rig
+
+
+@pytest.mark.hazard(32)
+def test_a_write_is_not_sent_with_it_once_the_endpoint_answers_again(
+    sleeps_pass: Callable[[ManualClock], None],
+) -> None:
+    """The token is known to be refused: it is renewed first, and the write runs at once."""
+    rig = refused_in_vain(sleeps_pass)
+    rig.clock.advance(HEALS_WITHIN_S)
+    before = rig.simulator.counters.rejected
+    assert rig.send("POST", "/transactions/transfer", json={"request_id": "1"}).status_code == 201
+    assert rig.simulator.counters.rejected == before
+    assert rig.simulator.counters.issued == 2
+
+
+def test_that_renewal_is_not_held_to_be_in_vain(
+    sleeps_pass: Callable[[ManualClock], None],
+) -> None:
+    """Nothing was refused after it: the next token that dies early is replaced at once."""
+    rig = refused_in_vain(sleeps_pass)
+    rig.clock.advance(HEALS_WITHIN_S)
+    rig.send("POST", "/transactions/transfer", json={"request_id": "1"})
+    rig.simulator.revoke_tokens()
+    assert rig.send().status_code == 200
+    assert rig.simulator.counters.issued == 3
+
+
+@pytest.mark.hazard(27)
+def test_attempts_are_spaced_ever_further_while_the_endpoint_does_not_recover(
+    sleeps_pass: Callable[[ManualClock], None],
+) -> None:
+    """An hour of writes, one a second: what is asked of the endpoint stays bounded."""
+    rig = refused_in_vain(sleeps_pass)
+    before = rig.simulator.counters.exchanges
+    with rig.simulator.inject("token", "answer", status=429, times=None):
+        for _ in range(3600):
+            assert rig.send("POST", "/echo").status_code == 500
+            rig.clock.advance(1.0)
+    asked = rig.simulator.counters.exchanges - before
+    assert 100 < asked < 130

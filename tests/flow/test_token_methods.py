@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from httpx_cobo_auth import Token
 
 
-pytestmark = pytest.mark.usefixtures("unlogged")
-
 SYNC = pytest.mark.parametrize("plain", [False, True], ids=["auth.client()", "auth="])
 
 

@@ -46,6 +46,7 @@ def test_a_stale_token_is_renewed_by_one_exchange(plain: bool) -> None:  # noqa:
     assert rig.simulator.counters.rejected == 0
 
 
+@pytest.mark.hazard(32)
 @WAYS
 @pytest.mark.parametrize("status", [401, 500])
 @pytest.mark.parametrize("method", READS)
@@ -65,6 +66,7 @@ def test_a_read_outlives_a_token_that_dies_before_its_time(
     assert [earlier.status_code for earlier in rig.responses[-1].history] == [status]
 
 
+@pytest.mark.hazard(33)
 @WAYS
 @pytest.mark.parametrize("method", WRITES)
 def test_a_write_refused_by_401_is_replayed_and_runs_once(plain: bool, method: str) -> None:  # noqa: FBT001
@@ -105,6 +107,7 @@ def test_a_write_answered_by_500_1000_is_handed_back_and_the_next_flow_renews(
     assert rig.simulator.counters.exchanges == 2
 
 
+@pytest.mark.hazard(33)
 @WAYS
 def test_a_write_that_may_have_run_is_not_replayed(plain: bool) -> None:  # noqa: FBT001
     """It ran, and then something broke: the very answer that a dead token gets."""
@@ -148,6 +151,7 @@ def test_a_caller_may_opt_in_to_replay(plain: bool, how: str) -> None:  # noqa: 
     assert simulator.counters.executed_writes == 1
 
 
+@pytest.mark.hazard(33)
 @WAYS
 @pytest.mark.parametrize("value", [False, None, 1, "yes"])
 def test_nothing_but_true_opts_in(plain: bool, value: object) -> None:  # noqa: FBT001
@@ -204,6 +208,7 @@ def test_a_token_superseded_while_a_request_was_under_way_needs_no_renewal(
     assert rig.simulator.counters.exchanges == 2
 
 
+@pytest.mark.hazard(40)
 @WAYS
 def test_the_refusal_is_handed_over_as_it_came(plain: bool) -> None:  # noqa: FBT001
     """Its body can still be read."""

@@ -99,6 +99,7 @@ class WatchedTransport(httpx.AsyncBaseTransport):
             await anyio.lowlevel.checkpoint()
 
 
+@pytest.mark.hazard(15, 17)
 @pytest.mark.parametrize("way", ["own client", "auth="])
 @pytest.mark.parametrize("state", ["MISSING", "STALE", "EXPIRED"])
 async def test_no_lock_stays_held_and_no_token_is_sent_twice(

@@ -77,6 +77,7 @@ def locals_of(error: BaseException | None) -> str:
 
 
 # ------------------------------------------------------------------------- files and folders
+@pytest.mark.hazard(22)
 @pytest.mark.usefixtures("no_umask")
 def test_nobody_else_can_read_anything(
     store: FileStore, folder: Path, key: StoreKey, make_record: MakesRecords
@@ -91,6 +92,7 @@ def test_nobody_else_can_read_anything(
     assert len(list(folder.iterdir())) == 2
 
 
+@pytest.mark.hazard(22)
 @pytest.mark.usefixtures("no_umask")
 def test_a_file_has_its_mode_from_birth(
     store: FileStore,
@@ -245,6 +247,7 @@ def test_another_users_folder_is_refused(
             attempt()
 
 
+@pytest.mark.hazard(22)
 def test_a_planted_link_in_place_of_the_folder_is_refused(
     store: FileStore, folder: Path, key: StoreKey, make_record: MakesRecords, tmp_path: Path
 ) -> None:
@@ -259,6 +262,7 @@ def test_a_planted_link_in_place_of_the_folder_is_refused(
     assert not list(elsewhere.iterdir())
 
 
+@pytest.mark.hazard(22)
 def test_a_planted_link_in_place_of_the_file_is_refused(
     store: FileStore, folder: Path, key: StoreKey, make_record: MakesRecords, tmp_path: Path
 ) -> None:
@@ -355,6 +359,7 @@ def test_a_lower_generation_is_never_saved(
 
 
 # --------------------------------------------------------------------------- corrupt, kept
+@pytest.mark.hazard(21)
 @pytest.mark.parametrize("damage", [b"", b"{", b"garbage", b'{"format": 2}', b"x" * 300_000])
 def test_what_cannot_be_understood_is_kept(
     store: FileStore, folder: Path, key: StoreKey, make_record: MakesRecords, damage: bytes
@@ -370,6 +375,7 @@ def test_what_cannot_be_understood_is_kept(
     assert record_file(folder).read_bytes() == damage
 
 
+@pytest.mark.hazard(35)
 def test_a_file_moved_to_another_organizations_place_is_refused(
     store: FileStore, folder: Path, key: StoreKey, other_key: StoreKey, make_record: MakesRecords
 ) -> None:
@@ -489,6 +495,7 @@ def test_an_unreadable_file_is_a_typed_error(
         store.load(key)
 
 
+@pytest.mark.hazard(20)
 def test_what_dead_writers_left_is_swept_away(
     store: FileStore, folder: Path, key: StoreKey, make_record: MakesRecords
 ) -> None:
@@ -511,6 +518,7 @@ def test_what_dead_writers_left_is_swept_away(
 
 
 # --------------------------------------------------------------------------- locks
+@pytest.mark.hazard(17)
 def test_a_lock_excludes_everybody_until_it_is_released(
     store: FileStore, folder: Path, key: StoreKey, other_key: StoreKey
 ) -> None:

@@ -67,6 +67,7 @@ def simulated_key(simulator: CoboSimulator) -> StoreKey:
     return StoreKey(simulator.environment.base_url, simulator.client_id, simulator.org_id)
 
 
+@pytest.mark.hazard(20)
 def test_a_reader_never_sees_a_part(
     store: FileStore, key: StoreKey, make_record: MakesRecords
 ) -> None:
@@ -94,6 +95,7 @@ def test_a_reader_never_sees_a_part(
     assert len(set(seen)) > 10
 
 
+@pytest.mark.hazard(17)
 def test_a_lock_inherited_by_exec_is_none(
     store: FileStore, key: StoreKey, run_python: RunsPython
 ) -> None:
@@ -105,6 +107,7 @@ def test_a_lock_inherited_by_exec_is_none(
     hold.release()
 
 
+@pytest.mark.hazard(18)
 def test_a_file_system_without_locks_is_an_error(
     store: FileStore, key: StoreKey, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -143,6 +146,7 @@ def test_a_lock_that_cannot_be_released_raises_nothing(
     again.release()
 
 
+@pytest.mark.hazard(18)
 def test_a_lock_held_elsewhere_is_a_typed_error_in_time(
     store: FileStore, client: httpx.Client, simulator: CoboSimulator, simulated_key: StoreKey
 ) -> None:
@@ -158,6 +162,7 @@ def test_a_lock_held_elsewhere_is_a_typed_error_in_time(
     assert client.get("/wallets").status_code == 200
 
 
+@pytest.mark.hazard(21)
 def test_a_corrupt_file_is_a_typed_error_and_no_reason_to_ask_for_a_token(
     store: FileStore, client: httpx.Client, simulator: CoboSimulator, simulated_key: StoreKey
 ) -> None:

@@ -52,6 +52,7 @@ def check_reports(reports: list[dict[str, Any]], processes: int) -> None:
         assert set(report["outcomes"]) == {"200"}, report
 
 
+@pytest.mark.hazard(12)
 def test_eight_processes_renew_once(make_fleet: Callable[..., Fleet], store: list[str]) -> None:
     """8 processes x 16 tasks, on asyncio, trio and threads, through a first token and a renewal.
 
@@ -66,6 +67,7 @@ def test_eight_processes_renew_once(make_fleet: Callable[..., Fleet], store: lis
     check(fleet, LIFETIME_S)
 
 
+@pytest.mark.hazard(42)
 def test_writes_of_four_processes_never_bounce(
     make_fleet: Callable[..., Fleet], tmp_path: Path
 ) -> None:
@@ -92,6 +94,7 @@ def test_writes_of_four_processes_never_bounce(
     check(fleet, lifetime_s)
 
 
+@pytest.mark.hazard(20)
 def test_a_process_killed_at_any_step_of_a_renewal_harms_nobody(
     make_fleet: Callable[..., Fleet], tmp_path: Path
 ) -> None:
@@ -109,6 +112,7 @@ def test_a_process_killed_at_any_step_of_a_renewal_harms_nobody(
     assert fleet.simulator.counters.rejected == 0
 
 
+@pytest.mark.hazard(12)
 @pytest.mark.parametrize("kind", ["file", "redis"])
 def test_processes_killed_at_random_harm_nobody(
     make_fleet: Callable[..., Fleet], kind: str, tmp_path: Path, request: pytest.FixtureRequest

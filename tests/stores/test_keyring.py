@@ -114,6 +114,7 @@ class Truncates(Backend):
         self.entries[service, username] = password[:100]
 
 
+@pytest.mark.hazard(36)
 @pytest.mark.parametrize(
     ("bad", "about"),
     [
@@ -172,6 +173,7 @@ def test_the_backend_that_keyring_chooses_is_asked_each_time(
         keyring.set_keyring(before)
 
 
+@pytest.mark.hazard(36)
 def test_what_windows_cannot_keep_is_an_error_that_names_the_limit(
     make_store: Callable[..., KeyringStore],
     key: StoreKey,
@@ -228,6 +230,7 @@ def test_what_cannot_be_understood_is_kept(
     assert backend.entries[place] == damage
 
 
+@pytest.mark.hazard(36)
 def test_a_backend_that_hangs_is_an_error_in_time(
     make_store: Callable[..., KeyringStore],
     backend: Backend,
@@ -433,6 +436,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
 
 # --------------------------------------------------------------------------- a real one
+@pytest.mark.hazard(36)
 @pytest.mark.usefixtures("secret_service")
 def test_a_secret_service_keeps_it_encrypted_and_for_the_next_process(
     key: StoreKey,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +16,7 @@ from httpx_cobo_auth._protocol.records import PendingExchange, Record, StoreKey
 from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth._protocol.tokens import Token
 from httpx_cobo_auth.stores._checks import Secret
-from httpx_cobo_auth.stores._records_json import decode, encode
+from httpx_cobo_auth.stores._records_json import MAX_BYTES, decode, encode
 from tests.fuzzing import fuzz
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def flaw(data: bytes) -> str:
     return found
 
 
+@pytest.mark.hazard(23)
 @given(RECORDS)
 @fuzz(300)
 def test_every_record_comes_back_as_it_was(record: Record) -> None:
@@ -95,6 +97,7 @@ def test_every_truncation_is_noticed() -> None:
         flaw(GOOD[:length])
 
 
+@pytest.mark.hazard(21)
 def test_every_damaged_byte_is_noticed_or_harmless() -> None:
     """Thousands of files that differ in one byte: never another token, never an exception."""
     for place in range(len(GOOD)):
@@ -139,67 +142,135 @@ PLACES = ["key", "generation", "token", "pending", "throttle"] + [
 @fuzz(800)
 def test_a_wrong_schema_is_noticed_although_the_digest_fits(place: str, value: object) -> None:
     """What is read back would have been written the same: nothing is read into another type."""
-    *above, name = place.split(".")
-
-    def change(record: dict[str, Any]) -> None:
-        inner = record
-        for part in above:
-            inner = inner[part]
-        inner[name] = value
-
-    found = read(signed(change))
+    found = read(signed(put(place, value)))
     if isinstance(found, Record):
         assert decode(KEY, encode(KEY, found)) == found
 
 
-def update(part: str | None, **values: object) -> Callable[[dict[str, Any]], object]:
-    """Change fields of the record, or of a part of it."""
-    return lambda record: (record if part is None else record[part]).update(values)
+def put(place: str, value: object) -> Callable[[dict[str, Any]], object]:
+    """Put another value at a place in the record: ``token.scope``."""
+
+    def change(record: dict[str, Any]) -> None:
+        inner, (*above, name) = record, place.split(".")
+        for part in above:
+            inner = inner[part]
+        inner[name] = value
+
+    return change
 
 
-def drop(part: str | None, name: str) -> Callable[[dict[str, Any]], object]:
-    """Leave a field out."""
-    return lambda record: (record if part is None else record[part]).pop(name)
-
-
-WRONG = {
-    "negative": (update(None, generation=-1), "generation"),
-    "no number": (update(None, generation=True), "generation"),
-    "too large": (update(None, generation=2**53 + 1), "generation"),
-    "unknown field": (update(None, more=1), "record"),
-    "field missing": (drop(None, "pending"), "record"),
-    "header broken out of": (update("token", access_token="5ec2e7\r\nX: 1"), "access_token"),
-    "empty bearer": (update("token", access_token=""), "access_token"),
-    "long bearer": (update("token", access_token="5ec2e7" * 1000), "access_token"),
-    "bearer no text": (update("token", refresh_token=5), "refresh_token"),
-    "time no number": (update("token", expires_at="5ec2e7"), "expires_at"),
-    "time too large": (update("token", expires_at=10**400), "expires_at"),
-    "token without scope": (drop("token", "scope"), "token"),
-    "owner missing": (update("pending", owner=None), "owner"),
-    "time true": (update("pending", begun_at=True), "begun_at"),
-    "no list": (update("throttle", forced_at={}), "forced_at"),
-    "list of text": (update("throttle", forced_at=["x"]), "forced_at"),
-    "no spacing": (update(None, throttle=None), "throttle"),
-    "whose": (update("key", org_id="0ther"), "another environment, client or organization"),
+WRONG: dict[str, tuple[object, ...]] = {
+    "generation": (-1, True, 2**53 + 1, None),
+    "token": (1, {}),
+    "token.access_token": ("5ec2e7\r\nX: 1", "", "5ec2e7" * 1000, None),
+    "token.refresh_token": (5, "not a bearer"),
+    "token.expires_at": ("5ec2e7", 10**400, None),
+    "token.obtained_at": ("5ec2e7",),
+    "token.scope": (None,),
+    "token.token_type": (None,),
+    "pending": (1,),
+    "pending.owner": (None,),
+    "pending.begun_at": (True, None),
+    "throttle": (None,),
+    "throttle.ineffective_count": (None,),
+    "throttle.ineffective_until": (None,),
+    "throttle.ineffective_cause": (None,),
+    "throttle.forced_at": ({}, ["x"], [4.0, "5ec2e7"], None),
 }
 
 
-@pytest.mark.parametrize(("change", "about"), WRONG.values(), ids=WRONG)
-def test_what_is_wrong_is_named(change: Callable[[dict[str, Any]], object], about: str) -> None:
-    """The error says which field is wrong, though the digest fits."""
-    assert about in flaw(signed(change))
+@pytest.mark.parametrize("place", WRONG)
+def test_what_is_wrong_is_named_and_nothing_else(place: str) -> None:
+    """A value that cannot be is named by its field, in one sentence, though the digest fits."""
+    name = place.rpartition(".")[2]
+    for value in WRONG[place]:
+        assert flaw(signed(put(place, value))) == f"{name} is not as it should be"
 
 
+def test_a_field_more_or_less_is_noticed() -> None:
+    """A record of another shape is not guessed at."""
+
+    def without_pending(record: dict[str, Any]) -> None:
+        del record["pending"]
+
+    def without_scope(record: dict[str, Any]) -> None:
+        del record["token"]["scope"]
+
+    assert flaw(signed(put("more", 1))) == "record is not as it should be"
+    assert flaw(signed(without_pending)) == "record is not as it should be"
+    assert flaw(signed(without_scope)) == "token is not as it should be"
+
+
+def test_an_envelope_of_another_shape_is_noticed() -> None:
+    """Without its record, with one that is none, or with a digest that does not fit."""
+    envelope = json.loads(GOOD)
+    shape = "is not as it should be"
+    assert flaw(b'{"format": 1, "digest": ""}') == f"the whole {shape}"
+    nothing = {**envelope, "record": None, "digest": hashlib.sha256(b"null").hexdigest()}
+    assert flaw(json.dumps(nothing).encode()) == f"record {shape}"
+    damaged = {**envelope, "digest": "0" * 64}
+    assert flaw(json.dumps(damaged).encode()) == "it is damaged: the digest does not fit"
+
+
+@pytest.mark.hazard(35)
 def test_another_organizations_record_is_refused() -> None:
     """A file that was moved, or a key that collides, must not lend its token."""
-    found = decode(StoreKey(KEY.base_url, KEY.client_id, "0ther"), Secret(GOOD))
-    assert found == "it belongs to another environment, client or organization"
+    belongs = "it belongs to another environment, client or organization"
+    assert decode(StoreKey(KEY.base_url, KEY.client_id, "0ther"), Secret(GOOD)) == belongs
+    assert flaw(signed(put("key.org_id", "0ther"))) == belongs
+
+
+@pytest.mark.parametrize("place", ["token.expires_at", "token.obtained_at", "pending.begun_at"])
+def test_a_whole_number_is_a_time_too(place: str) -> None:
+    """Another writer's JSON may have no fraction; it is read as the same time, as a float."""
+    inner: Any = read(signed(put(place, 1_799_000_000)))
+    for name in place.split("."):
+        inner = getattr(inner, name)
+    assert type(inner) is float
+    assert inner == 1_799_000_000
+
+
+@pytest.mark.parametrize("seconds", [1e11, -1e11, 10**11, -(10**11)])
+def test_the_outermost_times_are_taken(seconds: float) -> None:
+    """Ten to the eleventh seconds either way of the epoch is still a time; beyond is none."""
+    found = read(signed(put("throttle.ineffective_until", seconds)))
+    assert isinstance(found, Record)
+    assert found.throttle.ineffective_until == seconds
+    farther = seconds + (0.001 if seconds > 0 else -0.001)
+    beyond = flaw(signed(put("throttle.ineffective_until", farther)))
+    assert beyond == "ineffective_until is not as it should be"
+
+
+@pytest.mark.parametrize("count", [0, 2**53])
+def test_the_outermost_counts_are_taken(count: int) -> None:
+    """Zero and two to the fifty-third are counts."""
+    assert read(signed(put("generation", count))) == replace(RECORD, generation=count)
+
+
+@pytest.mark.parametrize(
+    ("place", "longest"),
+    [
+        ("throttle.ineffective_cause", MAX_BYTES),
+        ("pending.owner", 4096),
+        ("token.scope", 4096),
+        ("token.token_type", 4096),
+        ("token.access_token", 4096),
+        ("token.refresh_token", 4096),
+    ],
+)
+def test_a_long_path_is_taken_and_other_long_text_is_not(place: str, longest: int) -> None:
+    """A request's path may fill the record; any other text ends at 4096 characters."""
+    assert isinstance(read(signed(put(place, "x" * longest))), Record)
+    beyond = flaw(signed(put(place, "x" * (longest + 1))))
+    assert beyond == f"{place.split('.')[1]} is not as it should be"
 
 
 @pytest.mark.parametrize("version", [2, 3, 10**30])
 def test_a_newer_format_says_so(version: int) -> None:
     """Whatever else a newer version changes, its ``format`` tells what to do: upgrade."""
-    assert "newer version of this package" in flaw(json.dumps({"format": version}).encode())
+    assert flaw(json.dumps({"format": version}).encode()) == (
+        "it has format 2 or later; a newer version of this package wrote it"
+    )
 
 
 @pytest.mark.parametrize("version", [0, -1, None, "1", 1.5, True, [1]])

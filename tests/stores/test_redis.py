@@ -86,6 +86,7 @@ def test_keys_have_the_prefix_and_one_slot(
     assert len({name[name.index("{") : name.index("}")] for name in names}) == 1
 
 
+@pytest.mark.hazard(13)
 def test_the_lock_lapses_on_the_server(
     redis_server: RedisServer, store: RedisStore, key: StoreKey
 ) -> None:
@@ -139,6 +140,7 @@ def test_a_script_that_is_repeated_does_no_harm(
         assert not flaky.lose
 
 
+@pytest.mark.hazard(13)
 def test_who_lost_the_lock_overwrites_nothing(
     store: RedisStore, key: StoreKey, make_record: MakesRecords
 ) -> None:
@@ -154,6 +156,7 @@ def test_who_lost_the_lock_overwrites_nothing(
 
 
 # ------------------------------------------------------------------------- corrupt, kept
+@pytest.mark.hazard(21)
 def test_what_cannot_be_understood_is_kept(
     redis_server: RedisServer, store: RedisStore, key: StoreKey, make_record: MakesRecords
 ) -> None:
@@ -222,6 +225,7 @@ def test_a_client_that_decodes_is_as_good(
 
 
 # ------------------------------------------------------------------------- Redis is gone
+@pytest.mark.hazard(13)
 def test_a_server_that_is_gone_is_a_typed_error_in_time(
     start_redis: Callable[..., RedisServer], key: StoreKey, make_record: MakesRecords
 ) -> None:

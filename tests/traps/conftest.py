@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import socket
 import socketserver
 import threading
-from typing import TYPE_CHECKING, Any, Protocol, Unpack
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 from tests.family import CoboOAuth, httpx
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from httpx_cobo_auth._auth.config import Options
+    from httpx_cobo_auth.testing import CoboSimulator
+
 
 WAYS = ["auth=", "auth.client()"]
 """Who sends the exchange: the client at hand, as part of the flow, or one that is safe."""
-
-
-class MakesAuth(Protocol):
-    """Makes the auth object of the simulator's organization."""
-
-    def __call__(self, simulator: CoboSimulator, **options: Unpack[Options]) -> CoboOAuth: ...
 
 
 class MakesClient(Protocol):
@@ -47,41 +40,6 @@ class MakesAsyncClient(Protocol):
         auth: CoboOAuth,
         **options: Any,  # noqa: ANN401 - httpx's own
     ) -> httpx.AsyncClient: ...
-
-
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Log nothing: handlers are the user's, and pytest's own writes to a file, which blocks."""
-    monkeypatch.setattr(logging.getLogger("httpx_cobo_auth"), "disabled", True)
-
-
-@pytest.fixture
-def make_auth() -> MakesAuth:
-    """Make auth objects that go by the simulator's clock."""
-
-    def make(simulator: CoboSimulator, **options: Unpack[Options]) -> CoboOAuth:
-        options.setdefault("clock", simulator.clock)
-        return CoboOAuth(
-            client_id=simulator.client_id,
-            app_secret=simulator.app_secret,
-            org_id=simulator.org_id,
-            environment=simulator.environment,
-            **options,
-        )
-
-    return make
-
-
-@pytest.fixture
-def ticking() -> ManualClock:
-    """Time that passes by itself, and can be moved."""
-    return ManualClock(running=True)
-
-
-@pytest.fixture
-def running(ticking: ManualClock) -> CoboSimulator:
-    """A Cobo of the test's own, whose clock runs."""
-    return CoboSimulator(clock=ticking)
 
 
 @pytest.fixture(params=WAYS)

@@ -1,4 +1,4 @@
-"""A request made inside of a flow has no timeout of its own, so it is given one (hazard 1)."""
+"""A request made inside of a flow has no timeout of its own, so it is given one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
     from httpx_cobo_auth import CoboOAuth
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
-    from tests.traps.conftest import MakesAsyncClient, MakesAuth, MakesClient, Relay
+    from tests.conftest import MakesAuth
+    from tests.traps.conftest import MakesAsyncClient, MakesClient, Relay
+
+pytestmark = pytest.mark.hazard(1)
 
 REQUEST_S = 0.5  # other tests run beside these, and a good answer must be in time all the same
 EXCHANGE_S = 1.2
@@ -111,10 +114,11 @@ class TestSilence:
         assert running.counters.refreshes == 0
         assert running.counters.implicits == 2
 
+    @pytest.mark.hazard(28)
     def test_a_stale_token_goes_on_meanwhile(
         self, auth: CoboOAuth, running: CoboSimulator, ticking: ManualClock, relay: Relay
     ) -> None:
-        """The renewal could have come later: its failure is nobody's (hazard 28)."""
+        """The renewal could have come later: its failure is nobody's."""
         with auth.client(**_FRESH) as client:
             client.get("/wallets").raise_for_status()
             ticking.advance(running.token_lifetime - 60)
@@ -160,9 +164,10 @@ class TestTrickle:
             (await client.get("/wallets")).raise_for_status()
 
 
+@pytest.mark.hazard(24)
 @pytest.mark.parametrize("in_memory", [True, False])
 class TestLost:
-    """The refresh token is spent, and its answer does not arrive (hazard 24)."""
+    """The refresh token is spent, and its answer does not arrive."""
 
     @pytest.fixture
     def reachable(self, running: CoboSimulator, *, in_memory: bool) -> Generator[dict[str, Any]]:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
-    from tests.traps.conftest import MakesAsyncClient, MakesAuth, MakesClient
+    from tests.conftest import MakesAuth
+    from tests.traps.conftest import MakesAsyncClient, MakesClient
 
     Trouble = Callable[[CoboSimulator, ManualClock], object]
 
@@ -69,9 +70,10 @@ def expired_status(request: pytest.FixtureRequest, simulator: CoboSimulator) -> 
     return simulator.expired_status
 
 
+@pytest.mark.hazard(2, 40)
 @pytest.mark.usefixtures("expired_status")
 class TestHistory:
-    """No exchange is in the history of any answer (hazards 2 and 40)."""
+    """No exchange is in the history of any answer."""
 
     @pytest.mark.parametrize("method", ["GET", "POST"])
     def test_of_threads(
@@ -138,8 +140,9 @@ class TestHistory:
             assert [earlier.status_code for earlier in response.history] == [307]
 
 
+@pytest.mark.hazard(40)
 class TestLastAnswer:
-    """The answer to the last request of a flow is the caller's (hazard 40)."""
+    """The answer to the last request of a flow is the caller's."""
 
     @pytest.mark.parametrize("held_off", [False, True])
     def test_a_refused_write_is_answered_by_its_refusal(
@@ -167,7 +170,7 @@ class TestLastAnswer:
     def test_a_renewal_that_fails_after_a_refusal_is_an_error(
         self, simulator: CoboSimulator, make_auth: MakesAuth
     ) -> None:
-        """Where an exchange came last, there is no answer left to give (hazard 40)."""
+        """Where an exchange came last, there is no answer left to give."""
         simulator.expired_status = 401
         auth = make_auth(simulator)
         url = auth.environment.base_url

@@ -14,7 +14,8 @@ from tests.family import httpx
 
 if TYPE_CHECKING:
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
-    from tests.traps.conftest import MakesAsyncClient, MakesAuth, MakesClient
+    from tests.conftest import MakesAuth
+    from tests.traps.conftest import MakesAsyncClient, MakesClient
 
 LONGEST_S = 20
 
@@ -36,10 +37,11 @@ def for_token(message: httpx.Request | httpx.Response) -> bool:
 
 
 class TestSee:
+    @pytest.mark.hazard(3)
     def test_hooks_see_the_exchange(
         self, simulator: CoboSimulator, make_auth: MakesAuth, make_client: MakesClient
     ) -> None:
-        """That is documented: they are the client's own (hazard 3)."""
+        """That is documented: they are the client's own."""
         seen: list[tuple[str, str]] = []
 
         def note(request: httpx.Request) -> None:
@@ -97,6 +99,7 @@ class TestSee:
             (await client.get("/wallets")).raise_for_status()
         assert simulator.counters.refreshes == 2
 
+    @pytest.mark.hazard(3)
     def test_our_own_log_shows_no_secret(
         self,
         simulator: CoboSimulator,
@@ -106,7 +109,7 @@ class TestSee:
         caplog: pytest.LogCaptureFixture,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """At DEBUG, through renewals and failures (hazard 3)."""
+        """At DEBUG, through renewals and failures."""
         ours = logging.getLogger("httpx_cobo_auth")
         monkeypatch.setattr(ours, "disabled", False)
         caplog.set_level(logging.DEBUG, "httpx_cobo_auth")
@@ -134,6 +137,7 @@ class TestSee:
 class TestRaise:
     """A hook that raises on 4XX and 5XX hides refusals from the flow: documented, prominently."""
 
+    @pytest.mark.hazard(3)
     def test_a_refusal_is_the_caller_s(
         self,
         simulator: CoboSimulator,

@@ -1,4 +1,4 @@
-"""Answers that nobody has read hold the connections that the exchange needs (hazard 41)."""
+"""Answers that nobody has read hold the connections that the exchange needs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from httpx_cobo_auth.testing import CoboSimulator
-    from tests.traps.conftest import MakesAsyncClient, MakesAuth, MakesClient
+    from tests.conftest import MakesAuth
+    from tests.traps.conftest import MakesAsyncClient, MakesClient
+
+pytestmark = pytest.mark.hazard(41)
 
 CALLERS = 20
 

@@ -1,4 +1,4 @@
-"""httpx follows redirects below its auth layer, so they take along what was signed (hazard 4)."""
+"""httpx follows redirects below its auth layer, so they take along what was signed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from httpx_cobo_auth.testing import LogEntry, ManualClock
-    from tests.traps.conftest import MakesAsyncClient, MakesAuth, MakesClient
+    from tests.conftest import MakesAuth
+    from tests.traps.conftest import MakesAsyncClient, MakesClient
+
+pytestmark = pytest.mark.hazard(4)
 
 STATUSES = pytest.mark.parametrize("status", [302, 307, 308])
 

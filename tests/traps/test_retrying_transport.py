@@ -1,4 +1,4 @@
-"""A transport that retries by itself sends what was signed once more (hazard 8)."""
+"""A transport that retries by itself sends what was signed once more."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from tests.family import httpx
 
 if TYPE_CHECKING:
     from httpx_cobo_auth.testing import CoboSimulator
-    from tests.traps.conftest import MakesAuth, MakesClient
+    from tests.conftest import MakesAuth
+    from tests.traps.conftest import MakesClient
+
+pytestmark = pytest.mark.hazard(8)
 
 
 class Retrying(httpx.BaseTransport):

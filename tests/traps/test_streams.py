@@ -1,4 +1,4 @@
-"""Bodies that can be read once: read, signed, and sent again where need be (hazard 6)."""
+"""Bodies that can be read once: read, signed, and sent again where need be."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     import httpx
 
     from httpx_cobo_auth.testing import CoboSimulator
-    from tests.traps.conftest import MakesAsyncClient, MakesAuth, MakesClient
+    from tests.conftest import MakesAuth
+    from tests.traps.conftest import MakesAsyncClient, MakesClient
+
+pytestmark = pytest.mark.hazard(6)
 
 DATA = bytes(range(256)) * 300
 

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
-    from tests.traps.conftest import MakesAsyncClient, MakesAuth, MakesClient
+    from tests.conftest import MakesAuth
+    from tests.traps.conftest import MakesAsyncClient, MakesClient
 
     _Message = MutableMapping[str, Any]
     _Receive = Callable[[], Awaitable[_Message]]

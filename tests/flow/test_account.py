@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
-from httpx_cobo_auth._protocol.effects import Exchange, Sleep
-from httpx_cobo_auth._protocol.token_endpoint import exchange
+from httpx_cobo_auth._protocol.records import Record
+from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth.errors import TokenEndpointError
-from tests.flow.stepping import Desk, fault, play, reply
+from tests.flow.stepping import Desk
 
 ERROR = TokenEndpointError("the line is dead")
 
@@ -131,21 +129,6 @@ def test_saving_is_tried_again_every_five_seconds() -> None:
     assert desk.account.unsaved_due()
 
 
-@pytest.mark.parametrize(("jitter", "first"), [(0.0, 0.25), (0.5, 0.375), (1.0, 0.5)])
-def test_the_backoff_is_spread_over_its_upper_half(jitter: float, first: float) -> None:
-    """From a half of it to all of it, so that a crowd does not come back at once; then doubled."""
-    desk = Desk()
-    desk.account.settings = replace(desk.account.settings, jitter=lambda: jitter)
-    play(
-        exchange(desk.account, None, verified=True, early=False),
-        (Exchange(None, 10.0), fault(unsent=True)),
-        Sleep(first),
-        (Exchange(None, 10.0), fault(unsent=True)),
-        Sleep(2 * first),
-        (Exchange(None, 10.0), reply("b", desk.now)),
-    )
-
-
 def test_with_another_token_nothing_of_the_old_one_is_in_the_way() -> None:
     """Neither that it was refused, nor that attempts to renew it failed a moment ago."""
     desk = Desk()
@@ -159,3 +142,41 @@ def test_with_another_token_nothing_of_the_old_one_is_in_the_way() -> None:
     assert settled == [False, True]
     assert desk.account.early_allowed()
     assert desk.account.held_failure() is None
+
+
+def test_a_spacing_that_was_reset_does_not_come_back_from_the_store() -> None:
+    """The stored record still has it until the next save; reading that brings no wait back."""
+    desk = Desk()
+    account = desk.account
+    account.vain("GET /x")
+    stored = Record(1, desk.token("a"), throttle=account.throttle)
+    account.accepted("GET /x")
+    account.saw(stored)
+    assert account.forced_wait() == 0.0
+    assert account.throttle.ineffective_count == 0
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_at_first_nothing_is_known(*, forgotten: bool) -> None:
+    """Nor that anything stands in the way of the first token; ``forget`` brings that back."""
+    desk = Desk()
+    account = desk.account
+    if forgotten:
+        desk.having("a", 7)
+        account.begin()
+        account.refuse(desk.held, "GET /x")
+        account.early_failed()
+        account.may_look()
+        account.failed(TokenEndpointError("the line is dead"), at_least=60.0)
+        account.keep_unsaved(desk.record("b"), (7, None))
+        account.vain("GET /x")
+        account.forget()
+    assert account.settled
+    assert account.held is None
+    assert account.refused_cause == ""
+    assert account.epoch == 0
+    assert account.next_generation == 1
+    assert account.throttle == RenewalThrottle(0, 0.0, "", ())
+    assert account.early_allowed()
+    assert account.may_look()
+    assert account.held_failure() is None

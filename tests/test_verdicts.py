@@ -51,6 +51,7 @@ GOOD = {"access_token": "new", "refresh_token": "next", "expires_in": 43199}
 
 # ------------------------------------------------------------------- the caller's own request
 class TestAnswers:
+    @pytest.mark.hazard(32, 34)
     @pytest.mark.parametrize(
         ("status", "code", "verdict"),
         [
@@ -78,25 +79,32 @@ class TestAnswers:
         ],
     )
     def test_statuses_and_codes(self, status: int, code: int | None, verdict: Verdict) -> None:
-        """Hazards 32 and 34: what a token cures, what it might cure, and what it cannot."""
+        """What a token cures, what it might cure, and what it cannot."""
         assert classify_response(ResponseSummary(status, code)) is verdict
-        assert classify_response(ResponseSummary(status, code, 59.0)) is verdict
+        assert classify_response(ResponseSummary(status, code, 60.0)) is verdict
+        assert classify_response(ResponseSummary(status, code, -60.0)) is verdict
         assert verdict is Verdict.ACCEPTED or status in READ_STATUSES
 
-    @pytest.mark.parametrize("off", [3600.0, -3600.0, 60.5, -60.5])
+    @pytest.mark.hazard(31)
+    @pytest.mark.parametrize("off", [3600.0, -3600.0, 60.001, -60.001])
     @pytest.mark.parametrize("code", [None, 2021, 2022, 2023, 2024])
     def test_a_401_with_the_clock_off(self, off: float, code: int | None) -> None:
-        """Hazard 31: the nonce comes first, for it alone may be the reason."""
+        """The nonce comes first, for it alone may be the reason."""
         assert classify_response(ResponseSummary(401, code, off)) is Verdict.CLOCK_OFF
         assert classify_response(ResponseSummary(500, 1000, off)) is Verdict.REFUSED_OR_FAILED
         assert classify_response(ResponseSummary(403, 2025, off)) is Verdict.FORBIDDEN
         assert classify_response(ResponseSummary(200, None, off)) is Verdict.ACCEPTED
 
+    @pytest.mark.hazard(26)
     @pytest.mark.parametrize(
         ("body", "code"),
         [
             (b'{"error_code": 1000, "error_message": "x", "error_id": "y"}', 1000),
             (b'{"error_code": 0}', 0),
+            (b'{"error_code": 2147483647}', 2**31 - 1),  # 32 bits, as in Cobo's SDKs
+            (b'{"error_code": -2147483647}', 1 - 2**31),
+            (b'{"error_code": 2147483648}', None),
+            (b'{"error_code": -2147483648}', None),
             (b'{"error_code": "1000"}', None),
             (b'{"error_code": 1000.0}', None),
             (b'{"error_code": true}', None),
@@ -117,13 +125,14 @@ class TestAnswers:
         ids=lambda value: repr(value)[:40] if isinstance(value, bytes) else str(value),
     )
     def test_the_code_of_an_error(self, body: bytes, code: int | None) -> None:
-        """Hazard 26: of Cobo's errors alone; whatever else comes raises nothing."""
+        """Of Cobo's errors alone; whatever else comes raises nothing."""
         assert error_code_of(body) == code
 
+    @pytest.mark.hazard(26)
     @fuzz(500)
     @given(st.binary(max_size=60) | st.text(max_size=40).map(json.dumps).map(str.encode))
     def test_no_body_raises(self, body: bytes) -> None:
-        """Hazard 26: a proxy's page is none of Cobo's errors."""
+        """A proxy's page is none of Cobo's errors."""
         assert error_code_of(body) is None
 
 
@@ -153,6 +162,9 @@ def answered(status: int, body: object = None, *, signed: bool = True, **more: A
     return ExchangeReply(status, content or b"", START if signed else None, **more)
 
 
+BROKEN = "the token endpoint's reply (HTTP 200) breaks the protocol"
+
+
 class TestSuccesses:
     @pytest.mark.parametrize("status", [200, 201, 202, 299])
     @pytest.mark.parametrize("verified", [True, False])
@@ -163,30 +175,49 @@ class TestSuccesses:
         assert (token.access_token, token.refresh_token) == ("new", "next")
         assert token.expires_at == START + 43199
 
+    @pytest.mark.hazard(23)
     @pytest.mark.parametrize("spend", [SPENT, None])
     def test_the_old_refresh_token_is_carried_on(self, spend: Token | None) -> None:
-        """Hazard 23: where one was sent, and none came back."""
+        """Where one was sent, and none came back."""
         body = {"access_token": "new", "expires_in": 5}
         token = judge(answered(200, body), spend=spend)
         assert isinstance(token, Token)
         assert token.refresh_token == (REFRESH if spend else None)
 
+    @pytest.mark.hazard(39)
     @pytest.mark.parametrize("body", [GOOD, {}, b"<html>", b""])
     def test_an_unsigned_success_is_none(self, body: object) -> None:
-        """Hazard 39: its refresh token may be spent all the same."""
+        """Its refresh token may be spent all the same."""
         result = failure(answered(200, body, signed=False))
         assert result.outcome is Outcome.UNKNOWN
         assert isinstance(result.error, ResponseSignatureError)
+        assert str(result.error) == (
+            "the token endpoint's reply is not signed by Cobo's key for this environment"
+        )
 
+    @pytest.mark.parametrize("status", [199, 300])
+    def test_next_to_a_success_is_none(self, status: int) -> None:
+        """A reply that holds a token is none, unless its status says so, too."""
+        result = failure(answered(status, GOOD))
+        assert result.outcome is Outcome.UNKNOWN
+        assert type(result.error) is TokenEndpointError
+
+    @pytest.mark.hazard(26)
     @pytest.mark.parametrize(
         ("body", "reason"),
         [
-            (b"", "not JSON"),
-            (b"<html>502</html>", "not JSON"),
-            ([GOOD], "not a JSON object"),
-            ({**GOOD, "access_token": ACCESS + " " + REFRESH}, "access_token"),
-            ({**GOOD, "expires_in": REFRESH}, "expires_in"),
-            ({**GOOD, "token_type": ACCESS}, "token_type"),
+            (b"", "it is not JSON"),
+            (b"<html>502</html>", "it is not JSON"),
+            ([GOOD], "it is not a JSON object"),
+            (
+                {**GOOD, "access_token": ACCESS + " " + REFRESH},
+                "access_token is missing or is no bearer token",
+            ),
+            (
+                {**GOOD, "expires_in": REFRESH},
+                "expires_in is missing or not a whole number",
+            ),
+            ({**GOOD, "token_type": ACCESS}, "token_type is not Bearer"),
         ],
         ids=repr,
     )
@@ -194,19 +225,20 @@ class TestSuccesses:
     def test_a_success_that_breaks_the_protocol(
         self, body: object, reason: str, *, verified: bool
     ) -> None:
-        """Hazard 26: a typed error that says what is wrong, and repeats nothing."""
+        """A typed error that says what is wrong, and repeats nothing."""
         result = failure(answered(200, body), verified=verified)
         assert result.outcome is Outcome.UNKNOWN
         assert isinstance(result.error, TokenReplyError)
         assert result.error.status == 200
-        assert reason in str(result.error)
+        assert str(result.error) == f"{BROKEN}: {reason}"
 
+    @pytest.mark.hazard(26)
     @pytest.mark.parametrize("signed", [True, False])
     def test_a_success_that_is_too_long(self, *, signed: bool) -> None:
-        """Hazard 26: it was not read to its end, so nobody can say whether it is signed."""
+        """It was not read to its end, so nobody can say whether it is signed."""
         result = failure(ExchangeReply(200, None, START if signed else None))
         assert isinstance(result.error, TokenReplyError)
-        assert "too long" in str(result.error)
+        assert str(result.error) == f"{BROKEN}: it is too long"
 
 
 OAUTH_ERROR = {"error": "invalid_grant", "error_description": "Refresh token expired"}
@@ -214,6 +246,7 @@ COBO_ERROR = {"error_code": 1000, "error_message": "Internal error", "error_id":
 
 
 class TestErrors:
+    @pytest.mark.hazard(25)
     @pytest.mark.parametrize(
         ("status", "body", "signed", "outcome"),
         [
@@ -235,7 +268,7 @@ class TestErrors:
     def test_statuses_where_the_key_is_known(
         self, status: int, body: object, *, signed: bool, outcome: Outcome
     ) -> None:
-        """Hazard 25: final only where Cobo itself says so, by a signed 4XX."""
+        """Final only where Cobo itself says so, by a signed 4XX."""
         result = failure(answered(status, body, signed=signed))
         assert result.outcome is outcome
         refused = outcome is Outcome.REFUSED
@@ -244,15 +277,17 @@ class TestErrors:
         assert result.error.status == status
         assert f"HTTP {status}" in str(result.error)
 
+    @pytest.mark.hazard(25)
     @pytest.mark.parametrize("status", [400, 401, 403])
     def test_without_a_key_an_error_is_believed(self, status: int) -> None:
-        """Hazard 25: nobody can tell it from a gateway's."""
+        """Nobody can tell it from a gateway's."""
         result = failure(answered(status, OAUTH_ERROR, signed=False), verified=False)
         assert result.outcome is Outcome.REFUSED
 
+    @pytest.mark.hazard(31)
     @pytest.mark.parametrize("off", [3600.0, -61.0])
     def test_a_401_with_the_clock_off(self, off: float) -> None:
-        """Hazard 31: signed by Cobo, so its time is known; the key may be quite all right."""
+        """Signed by Cobo, so its time is known; the key may be quite all right."""
         assert failure(answered(401, b"", seconds_off=off)).outcome is Outcome.CLOCK_OFF
         assert failure(answered(400, b"", seconds_off=off)).outcome is Outcome.REFUSED
         assert failure(answered(401, b"", seconds_off=5.0)).outcome is Outcome.REFUSED
@@ -267,16 +302,40 @@ class TestErrors:
         assert isinstance(error, TokenRefusedError | TokenEndpointError)
         assert {name: getattr(error, name) for name in body} == body
         assert error.retry_after == (None if status in {400, 401} else 7.0)
+        assert failure(answered(status, body, retry_after=7.0)).retry_after == error.retry_after
         for value in body.values():
             assert str(value) in str(error)
 
-    def test_a_refusal_says_who_has_to_do_what(self) -> None:
-        """Somebody has to act; an outage and a limit are told apart from that."""
-        assert "install" in str(failure(answered(400, OAUTH_ERROR)).error)
-        assert "environment" in str(failure(answered(400, OAUTH_ERROR)).error)
-        assert "limits" in str(failure(answered(429, b"")).error)
-        assert "no usable answer" in str(failure(answered(503, b"")).error)
+    @pytest.mark.parametrize(
+        ("status", "text"),
+        [
+            (429, "the token endpoint limits the rate of requests ({})"),
+            (
+                400,
+                (
+                    "Cobo refuses to issue a token ({}). Check that the organization still has the "
+                    "app installed (otherwise it has to install it again), and that client ID, app "
+                    "key and environment belong together"
+                ),
+            ),
+            (503, "the token endpoint gave no usable answer ({})"),
+        ],
+    )
+    def test_an_error_says_what_cobo_said_and_who_has_to_do_what(
+        self, status: int, text: str
+    ) -> None:
+        """Status, code and texts in one line, after what it means and before what to do."""
+        said = {"error_code": 1000, "error": "odd", "error_description": "a\nb", "error_id": "e-7"}
+        in_words = "error_code 1000, error odd, error_description a?b, error_id e-7"
+        error = failure(answered(status, said)).error
+        assert str(error) == text.format(f"HTTP {status}, {in_words}")
 
+    def test_what_cobo_said_is_kept_up_to_a_length(self) -> None:
+        """Five hundred characters of each text, and not one more."""
+        error = failure(answered(400, {"error_description": "x" * 501})).error
+        assert vars(error)["error_description"] == "x" * 500
+
+    @pytest.mark.hazard(26)
     @pytest.mark.parametrize(
         "body",
         [
@@ -299,19 +358,20 @@ class TestErrors:
     )
     @pytest.mark.parametrize("status", [400, 429, 500, 503])
     def test_an_error_in_no_known_shape(self, status: int, body: bytes | None) -> None:
-        """Hazard 26: the status is what there is; the body is repeated nowhere."""
+        """The status is what there is; the body is repeated nowhere."""
         result = failure(ExchangeReply(status, body, START))
         fields = {name: value for name, value in vars(result.error).items() if value is not None}
         assert fields == {"status": status}
         assert str(result.error).count(f"HTTP {status})") == 1
 
+    @pytest.mark.hazard(37)
     @pytest.mark.parametrize("secret", [ACCESS, REFRESH])
     @pytest.mark.parametrize("status", [400, 429, 503])
     @pytest.mark.parametrize("name", ["error", "error_description", "error_message", "error_id"])
     def test_secrets_that_the_server_repeats_are_left_out(
         self, secret: str, status: int, name: str
     ) -> None:
-        """Hazard 37: a server that quotes the refresh token does not bring it into our logs."""
+        """A server that quotes the refresh token does not bring it into our logs."""
         texts = [secret, f"token '{secret}' is spent", "x" * 480 + secret, secret * 20]
         for text in texts:
             result = failure(answered(status, {name: text}))
@@ -319,8 +379,9 @@ class TestErrors:
             assert "[token]" in said or said == ("x" * 480 + "[token]")[:500]
             assert len(said) <= 500
 
+    @pytest.mark.hazard(37)
     def test_tokens_that_were_not_sent_are_left_out_as_well(self) -> None:
-        """Hazard 37: ``org_implicit`` sends none, but comes after a grant that did."""
+        """``org_implicit`` sends none, but comes after a grant that did."""
         answer = answered(400, {"error_description": f"{ACCESS} {REFRESH}"})
         result = classify_exchange(
             answer, verified=True, spend=None, sent_at=START, now=START, known=SPENT
@@ -329,14 +390,16 @@ class TestErrors:
         assert_clean(result)
         assert vars(result.error)["error_description"] == "[token] [token]"
 
+    @pytest.mark.hazard(3)
     def test_an_error_stays_on_one_line(self) -> None:
-        """Hazard 3: nobody forges lines of a log."""
+        """Nobody forges lines of a log."""
         text = "a\nERROR forged\r\x1b[2J\u2028\u202e\x00"
         error = failure(answered(400, {"error_description": text})).error
         assert isinstance(error, TokenRefusedError)
         assert error.error_description == "a?ERROR forged??[2J???"
         assert str(error).isprintable()
 
+    @pytest.mark.hazard(26)
     @fuzz(500)
     @given(
         status=st.integers(100, 599),
@@ -355,7 +418,7 @@ class TestErrors:
     def test_no_answer_raises(
         self, status: int, body: bytes | None, *, signed: bool, verified: bool, off: float | None
     ) -> None:
-        """Hazard 26: every answer is a token or a failure without a secret."""
+        """Every answer is a token or a failure without a secret."""
         answer = ExchangeReply(status, body, START if signed else None, off)
         result = judge(answer, verified=verified)
         if isinstance(result, ExchangeFailure):
@@ -366,16 +429,18 @@ class TestErrors:
 
 
 class TestFaults:
+    @pytest.mark.hazard(24)
     def test_what_did_not_arrive_was_not_processed(self) -> None:
-        """Hazard 24: only then is the refresh token as good as before."""
+        """Only then is the refresh token as good as before."""
         error = TokenEndpointError("the token endpoint could not be reached")
         result = failure(ExchangeFault(error, unsent=True))
         assert (result.outcome, result.error) == (Outcome.UNPROCESSED, error)
         assert result.retry_after is None
         assert failure(ExchangeFault(error, unsent=False)).outcome is Outcome.UNKNOWN
 
+    @pytest.mark.hazard(4)
     def test_what_was_redirected_is_exposed(self) -> None:
-        """Hazard 4: whoever was at the other end has the refresh token."""
+        """Whoever was at the other end has the refresh token."""
         error = RedirectedError("elsewhere")
         result = failure(ExchangeFault(error, unsent=False))
         assert (result.outcome, result.error) == (Outcome.EXPOSED, error)
@@ -405,14 +470,16 @@ def response(
 
 
 class TestExchangeAnswer:
+    @pytest.mark.hazard(31)
     def test_a_signed_answer_tells_the_time(self) -> None:
-        """Hazard 31: the server's, and how far the nonces lag behind it."""
+        """The server's, and how far the nonces lag behind it."""
         answer = wire(ManualClock(START)).exchange_answer(response(at=START + 90), b"{}")
         assert (answer.status, answer.body) == (200, b"{}")
         assert answer.server_time == START + 90
         assert answer.seconds_off == pytest.approx(90)
         assert "{}" not in repr(answer)
 
+    @pytest.mark.hazard(39)
     @pytest.mark.parametrize(
         ("verified", "body", "changes"),
         [
@@ -428,14 +495,15 @@ class TestExchangeAnswer:
     def test_any_other_answer_tells_none(
         self, *, verified: bool, body: bytes | None, changes: dict[str, str]
     ) -> None:
-        """Hazard 39: no key, another body, one too long, no signature, a bad one."""
+        """No key, another body, one too long, no signature, a bad one."""
         seen = wire(ManualClock(START), verified=verified)
         answer = seen.exchange_answer(response(headers=changes), body)
         assert (answer.server_time, answer.seconds_off) == (None, None)
         assert seen.seconds_off(response(headers=changes), body) is None
 
+    @pytest.mark.hazard(31)
     def test_a_signed_time_that_is_no_number_corrects_nothing(self) -> None:
-        """Hazard 31: signed it is, but it tells no time."""
+        """Signed it is, but it tells no time."""
         digest = sha256(sha256(b"{}|soon").digest()).digest()
         headers = {
             "Biz-Timestamp": "soon",
@@ -446,6 +514,7 @@ class TestExchangeAnswer:
         )
         assert (answer.server_time, answer.seconds_off) == (0.0, None)
 
+    @pytest.mark.hazard(27)
     @pytest.mark.parametrize(
         ("value", "seconds"),
         [
@@ -477,7 +546,7 @@ class TestExchangeAnswer:
     def test_retry_after(
         self, monkeypatch: pytest.MonkeyPatch, value: str, seconds: float | None
     ) -> None:
-        """Hazard 27: seconds or any HTTP date, in whatever time zone this machine is."""
+        """Seconds or any HTTP date, in whatever time zone this machine is."""
         monkeypatch.setenv("TZ", "Asia/Tokyo")
         time.tzset()
         try:
@@ -489,11 +558,13 @@ class TestExchangeAnswer:
             time.tzset()
         assert answer.retry_after == seconds
 
+    @pytest.mark.hazard(27)
     def test_without_the_header_there_is_no_time_to_wait(self) -> None:
-        """Hazard 27: backoff decides."""
+        """Backoff decides."""
         answer = wire(ManualClock(START)).exchange_answer(httpx.Response(429), b"")
         assert answer.retry_after is None
 
+    @pytest.mark.hazard(26)
     @fuzz(1000)
     @given(
         st.text(max_size=40)
@@ -520,7 +591,7 @@ class TestExchangeAnswer:
     @example("0 Jan 1 0:0:0")
     @example("1 Jan 9999 23:59:59 -9959")
     def test_no_retry_after_raises(self, value: str) -> None:
-        """Hazard 26: whatever the header says is a number of seconds or nothing."""
+        """Whatever the header says is a number of seconds or nothing."""
         headers = [(b"Retry-After", value.encode(errors="surrogatepass"))]
         answer = wire(ManualClock(START)).exchange_answer(httpx.Response(429, headers=headers), b"")
         assert answer.retry_after is None or 0 <= answer.retry_after < 1e12

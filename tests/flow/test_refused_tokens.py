@@ -1,0 +1,238 @@
+"""A token that was refused: who renews it, when, who waits, and what counts as in vain."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import pytest
+
+from httpx_cobo_auth._protocol.effects import (
+    BeginWrite,
+    EndWrite,
+    Enter,
+    Entry,
+    Load,
+    ResponseSummary,
+    Send,
+)
+from httpx_cobo_auth._protocol.throttle import RenewalThrottle
+from httpx_cobo_auth.errors import TokenEndpointError
+from httpx_cobo_auth.events import TokenAcquired, TokenRenewed
+from tests.flow.stepping import ENTERED, FINE, Desk, Sending, noted, perform, play, read, write
+
+if TYPE_CHECKING:
+    from httpx_cobo_auth._protocol.effects import Effect
+    from httpx_cobo_auth._protocol.records import Record
+    from tests.flow.stepping import Step
+
+REFUSED = ResponseSummary(401)
+DEAD = ResponseSummary(500, 1000)
+WAIT_S = 93.0
+
+
+def held_off(*, shared: bool = False) -> tuple[Desk, Record]:
+    """Have forced renewals wait, for another request that they did not help."""
+    desk = Desk(shared=shared)
+    stored = desk.having("a")
+    desk.account.vain("GET /v2/other")
+    assert desk.account.forced_wait() == 30.0
+    return desk, stored
+
+
+def replaced(desk: Desk, stored: Record) -> list[Step]:
+    """Ask by ``org_implicit``, for the refresh token may be spent; count nothing as forced."""
+    return [
+        *desk.until_noted(stored, glance=True),
+        *desk.exchanged(stored, "b", None, throttle=desk.account.throttle),
+        TokenAcquired,
+    ]
+
+
+@pytest.mark.hazard(24)
+@pytest.mark.parametrize("answer", [REFUSED, DEAD])
+def test_a_lost_exchange_of_this_process_explains_it(answer: ResponseSummary) -> None:
+    """It ended unseen while the read waited: a new token, though forced ones have to wait."""
+    desk, stored = held_off()
+
+    def ends_unseen() -> Entry:
+        desk.account.begin()
+        return Entry(ended=True)
+
+    play(
+        desk.flow.request(read()),
+        (Sending("a"), answer),
+        (Enter(WAIT_S), ends_unseen),
+        *replaced(desk, noted(stored, desk.now)),
+        (Sending("b"), FINE),
+    )
+    assert desk.account.throttle.forced_at == ()
+    assert desk.account.forced_wait() == 30.0
+
+
+@pytest.mark.hazard(24)
+@pytest.mark.parametrize("answer", [REFUSED, DEAD])
+def test_a_lost_exchange_of_another_process_explains_it(answer: ResponseSummary) -> None:
+    """It died with its note in the store: a new token, though forced ones have to wait."""
+    desk, stored = held_off(shared=True)
+    play(
+        desk.flow.request(read()),
+        (Sending("a"), answer),
+        *replaced(desk, noted(stored, desk.now)),
+        (Sending("b"), FINE),
+    )
+    assert desk.account.throttle.forced_at == ()
+    assert desk.account.forced_wait() == 30.0
+
+
+def test_a_refusal_that_a_lost_exchange_explains_is_not_counted_towards_contention() -> None:
+    """Processes that are killed again and again are no second store."""
+    desk = Desk(shared=True)
+    stored = desk.having("a")
+    play(
+        desk.flow.request(read()),
+        (Sending("a"), REFUSED),
+        *replaced(desk, noted(stored, desk.now)),
+        (Sending("b"), FINE),
+    )
+    assert desk.account.throttle.forced_at == ()
+
+
+def test_a_write_that_a_lost_exchange_bounced_counts_nothing_as_in_vain() -> None:
+    """The write is handed back; the renewal that follows was called for by the note."""
+    desk = Desk()
+    stored = noted(desk.having("a"), desk.now)
+    play(desk.flow.request(write()), BeginWrite(), (Sending("a"), DEAD))
+    timeouts = desk.account.settings.timeouts
+    begun = desk.until_noted(stored, early=True)
+    play(
+        desk.flow.request(read()),
+        (Enter(timeouts.wait), ENTERED),
+        (Load(), stored),
+        *list(begun)[1:],
+        *desk.exchanged(stored, "b", None, throttle=desk.account.throttle),
+        TokenAcquired,
+        (Sending("b"), FINE),
+    )
+    assert desk.account.forced_wait() == 0.0
+
+
+def test_the_fifth_refusal_is_handed_over_though_others_go_on_renewing() -> None:
+    """Three tokens taken over are no renewal of ours; the fourth stands for the forced one."""
+    desk = Desk()
+    desk.having("0", 0)
+    generations = itertools.count(1)
+    sent: list[str] = []
+
+    def newer(_: Effect) -> Record:
+        generation = next(generations)
+        return desk.record(str(generation), generation)
+
+    def answered(effect: Effect) -> ResponseSummary:
+        assert isinstance(effect, Send)
+        assert effect.held is not None
+        sent.append(effect.held.token.access_token)
+        assert len(sent) < 10
+        return ResponseSummary(401, 2021)
+
+    perform(desk.flow.request(read()), {Enter: ENTERED, Load: newer, Send: answered})
+    assert sent == ["access-0", "access-1", "access-2", "access-3", "access-4"]
+
+
+def test_a_missing_permission_is_handed_over_the_second_time() -> None:
+    """Though yet another token came meanwhile: one that has no permission either, it seems."""
+    desk = Desk()
+    desk.having("a")
+    flow = desk.flow.request(read())
+    assert Sending("a").fits(next(flow))
+    desk.having("b", 2)
+    assert Sending("b").fits(flow.send(ResponseSummary(403, 2025)))
+    desk.having("c", 3)
+    with pytest.raises(StopIteration):
+        flow.send(ResponseSummary(403, 2025))
+
+
+def holding_refused(cause: str) -> Desk:
+    """Hold a token that something was refused with."""
+    desk = Desk()
+    desk.having("a")
+    desk.account.refuse(desk.held, cause)
+    return desk
+
+
+def test_a_read_does_not_wait_for_a_renewal_that_could_not_be_had_before() -> None:
+    """Without a cause there was no new token to be had just now: it is tried, not waited for."""
+    flow = holding_refused("").flow.request(read())
+    assert next(flow) == Enter(0.0)
+
+
+def test_a_read_waits_for_the_renewal_after_a_refused_write() -> None:
+    """The write showed that the token is dead, so a read would be refused as well."""
+    flow = holding_refused("POST /x").flow.request(read())
+    assert next(flow) == Enter(93.0)
+
+
+@pytest.mark.parametrize("cause", ["", "POST /x"])
+def test_a_write_waits_in_any_case(cause: str) -> None:
+    """It is not repeated, so it had better not be refused."""
+    flow = holding_refused(cause).flow.request(write())
+    assert [next(flow) for _ in range(3)] == [BeginWrite(), EndWrite(), Enter(93.0)]
+
+
+@pytest.mark.parametrize("left", [0.001, 0.5, 1.0, 30.0])
+def test_nobody_renews_while_renewals_are_held_off(left: float) -> None:
+    """However little of the wait is left, the token goes out as it is; after it, it does not."""
+    desk = holding_refused("POST /x")
+    desk.account.throttle = RenewalThrottle(1, desk.now + left, "POST /y")
+    play(desk.flow.request(read()), (Sending("a"), FINE))
+    desk.clock.advance(left)
+    assert next(desk.flow.request(read())) == Enter(93.0)
+
+
+def test_every_exchange_begun_is_counted() -> None:
+    """One by one: by the count, a caller knows which ones it has heard the end of."""
+    desk = Desk()
+    counts: list[int] = []
+    for _ in range(3):
+        desk.account.begin()
+        counts.append(desk.account.epoch)
+    assert counts == [1, 2, 3]
+
+
+def test_an_exposed_token_is_replaced_although_forced_renewals_wait() -> None:
+    """No request was refused, so what was in vain for another one says nothing about it."""
+    desk = Desk()
+    stored = desk.having("a")
+    desk.account.vain("GET /v2/other")
+    desk.account.refuse(desk.held, "")
+    play(
+        desk.flow.request(read()),
+        *desk.until_noted(stored, early=True, patient=False),
+        *desk.exchanged(stored, "b", stored.token, throttle=desk.account.throttle),
+        TokenRenewed,
+        (Sending("b"), FINE),
+    )
+    assert desk.account.forced_wait() == 30.0
+
+
+def test_a_write_that_may_have_run_stays_the_cause_when_a_read_is_refused_as_well() -> None:
+    """Its renewal still counts as in vain until that write is accepted."""
+    desk = Desk()
+    desk.having("a")
+    reading = desk.flow.request(read())
+    assert next(reading) is not None
+    play(desk.flow.request(write()), BeginWrite(), (Sending("a"), DEAD))
+    reading.send(REFUSED)
+    with pytest.raises(TokenEndpointError):
+        reading.send(Entry(ended=True, error=TokenEndpointError("limited")))
+    assert desk.account.refused is desk.held
+    assert desk.account.refused_cause == "POST /v2/transfer"
+
+
+def test_a_held_off_write_is_not_renewed_for() -> None:
+    """A second bounced write goes on with its token: only its own acceptance ends the wait."""
+    desk = Desk()
+    desk.having("a")
+    desk.account.vain("POST /v2/transfer")
+    desk.account.refuse(desk.held, "POST /v2/transfer")
+    play(desk.flow.request(read()), (Sending("a"), FINE))
