@@ -8,6 +8,7 @@ An own base, not httpx's, so that it is the same tree over httpx and httpx2::
     ├── UnsafeRequestError            nothing was sent; the request must not be signed
     │   ├── WrongOriginError          it would carry credentials to another origin
     │   └── UnsignableRequestError    what would be signed is not what would be sent
+    ├── SignerError                   the signer failed; nothing was sent
     ├── RedirectedError               credentials travelled along with a redirect
     ├── ResponseSignatureError        an answer is not signed by Cobo's key
     ├── TokenUnavailableError         no usable Org Access Token can be had
@@ -33,6 +34,7 @@ __all__ = [
     "RedirectedError",
     "RenewalTimeoutError",
     "ResponseSignatureError",
+    "SignerError",
     "StoreConflictError",
     "StoreCorruptError",
     "StoreError",
@@ -69,6 +71,10 @@ class WrongOriginError(UnsafeRequestError):
 
 class UnsignableRequestError(UnsafeRequestError):
     """What would be signed could differ from what would be sent. Nothing was sent."""
+
+
+class SignerError(CoboAuthError):
+    """The signer failed, such as a KMS that cannot be reached. Nothing was sent."""
 
 
 class RedirectedError(CoboAuthError):

@@ -24,7 +24,7 @@ except ModuleNotFoundError as _missing:
     raise ModuleNotFoundError(message, name="httpx2") from _missing
 
 from httpx_cobo_auth._auth.base import OAuth, PlainAuth
-from httpx_cobo_auth._auth.clients import ClientAuth, client_options
+from httpx_cobo_auth._auth.clients import BoundAuth, SafeAsyncClient, SafeClient, client_options
 from httpx_cobo_auth._auth.portal import Portal
 
 __all__ = ["CoboAuth", "CoboOAuth", "PortalApp"]
@@ -41,21 +41,25 @@ class CoboOAuth(
 
     def client(self, **options: Any) -> httpx2.Client:  # noqa: ANN401 - httpx2.Client's own
         """Make a client that is safe, as ``httpx_cobo_auth.CoboOAuth.client`` does."""
-        auth = _ClientAuth(self)
-        client = httpx2.Client(auth=auth, **client_options(self, options))
-        auth.belong_to(client)
-        return client
+        options = client_options(self.environment, options)
+        return _Client(auth=self, **options)
 
     def async_client(self, **options: Any) -> httpx2.AsyncClient:  # noqa: ANN401
         """Make an async client that is safe, as ``CoboOAuth.async_client`` does for httpx."""
-        auth = _ClientAuth(self)
-        client = httpx2.AsyncClient(auth=auth, **client_options(self, options))
-        auth.belong_to(client)
-        return client
+        options = client_options(self.environment, options)
+        return _AsyncClient(auth=self, **options)
 
 
-class _ClientAuth(ClientAuth[httpx2.Request, httpx2.Response], httpx2.Auth):
-    """The auth of a client of ``CoboOAuth.client()``."""
+class _Bound(BoundAuth, httpx2.Auth):
+    pass
+
+
+class _Client(SafeClient, httpx2.Client):
+    _bound = _Bound
+
+
+class _AsyncClient(SafeAsyncClient, httpx2.AsyncClient):
+    _bound = _Bound
 
 
 class PortalApp(Portal[CoboOAuth]):

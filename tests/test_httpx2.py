@@ -9,7 +9,7 @@ import pytest
 
 from httpx_cobo_auth import AsyncTokenStore, StoreCorruptError, StoreUnavailableError
 from httpx_cobo_auth._protocol.records import Record, StoreKey, Version
-from httpx_cobo_auth._runtime.store_access import AsyncCustody
+from httpx_cobo_auth._runtime.store_access import AsyncStoreAccess
 from httpx_cobo_auth.httpx2 import CoboAuth, CoboOAuth, PortalApp
 from httpx_cobo_auth.testing import CoboSimulator
 
@@ -102,7 +102,7 @@ class Broken:
 async def test_what_an_async_store_raises_is_typed() -> None:
     """Whatever it is, it means that the store cannot be reached."""
     store: AsyncTokenStore = Broken()
-    custody = AsyncCustody(store, StoreKey("https://cobo.test/v2", "c", "o"), 1.0)
+    custody = AsyncStoreAccess(store, StoreKey("https://cobo.test/v2", "c", "o"), 1.0)
     with pytest.raises(StoreUnavailableError, match="ConnectionResetError"):
         await custody.load()
 
@@ -115,7 +115,7 @@ async def test_what_is_typed_already_passes_as_it_is(monkeypatch: pytest.MonkeyP
         raise StoreCorruptError(message)
 
     monkeypatch.setattr(Broken, "load", load)
-    custody = AsyncCustody(Broken(), StoreKey("https://cobo.test/v2", "c", "o"), 1.0)
+    custody = AsyncStoreAccess(Broken(), StoreKey("https://cobo.test/v2", "c", "o"), 1.0)
     with pytest.raises(StoreCorruptError, match="damaged"):
         await custody.load()
 

@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, cast
 from httpx_cobo_auth._auth.config import App, app_from_env, key_from_env
 from httpx_cobo_auth._confidential import Confidential
 from httpx_cobo_auth._identity import canonical_org_id
-from httpx_cobo_auth._protocol.flow import Call, signed_flow
-from httpx_cobo_auth._runtime.backends import AsyncDriver, SyncDriver
+from httpx_cobo_auth._runtime.driving import async_flow, run_async, run_sync, sync_flow
 from httpx_cobo_auth._runtime.family import require_client
-from httpx_cobo_auth._runtime.performer import Performer
 
 if TYPE_CHECKING:
     import uuid
@@ -36,11 +34,6 @@ _Response = TypeVar("_Response")
 _Client = TypeVar("_Client")
 _AsyncClient = TypeVar("_AsyncClient")
 
-_READS = frozenset({"GET", "HEAD", "OPTIONS"})
-_REPLAY_EXTENSION = "cobo_replay"
-_SYNC = SyncDriver()
-_ASYNC = AsyncDriver()
-
 
 class FlowAuth(Confidential, Generic[_Request, _Response]):
     """An auth object whose flows are driven through requests."""
@@ -51,44 +44,27 @@ class FlowAuth(Confidential, Generic[_Request, _Response]):
 
     _session: Session
 
-    def _flow_for(self, request: _Request) -> Flow[None]:
-        """Give the flow that decides about a request."""
-        raise NotImplementedError  # pragma: no cover - each kind of auth has its own
+    _with_token = True
 
     def auth_flow(self, request: _Request) -> Generator[_Request, _Response, None]:
-        """Go through the flow of one request; the same as ``sync_auth_flow``."""
+        """Carry one request through; the same as ``sync_auth_flow``."""
         return self.sync_auth_flow(request)
 
     def sync_auth_flow(self, request: _Request) -> Generator[_Request, _Response, None]:
-        """Go through the flow of one request of a sync client. Called by httpx."""
-        return self._drive(request, None)
+        """Carry one request of a sync client through. Called by httpx."""
+        flow: Any = sync_flow(self._session, cast("Any", request), with_token=self._with_token)
+        return cast("Generator[_Request, _Response, None]", flow)
 
     def async_auth_flow(self, request: _Request) -> AsyncGenerator[_Request, _Response]:
-        """Go through the flow of one request of an async client. Called by httpx."""
-        return self._adrive(request, None)
-
-    def _drive(self, request: _Request, client: Any) -> Generator[_Request, _Response, None]:  # noqa: ANN401
-        """Go through a flow, sending exchanges by ``client`` where one is given."""
-        self._session.require_sync()
-        driver: Any = _SYNC if client is None else SyncDriver(client)
-        performer = Performer(self._session, cast("Any", request), request, driver)
-        driven: Generator[_Request, _Response, None] = driver.drive(
-            performer, performer.run(self._flow_for(request))
-        )
-        return driven
-
-    def _adrive(self, request: _Request, client: Any) -> AsyncGenerator[_Request, _Response]:  # noqa: ANN401
-        """Go through a flow, sending exchanges by ``client`` where one is given."""
-        driver: Any = _ASYNC if client is None else AsyncDriver(client)
-        performer = Performer(self._session, cast("Any", request), request, driver)
-        driven: AsyncGenerator[_Request, _Response] = driver.drive(
-            performer, performer.run(self._flow_for(request))
-        )
-        return driven
+        """Carry one request of an async client through. Called by httpx."""
+        flow: Any = async_flow(self._session, cast("Any", request), with_token=self._with_token)
+        return cast("AsyncGenerator[_Request, _Response]", flow)
 
 
 class PlainAuth(FlowAuth[_Request, _Response]):
     """Cobo Auth: every request signed by an API key, without a token."""
+
+    _with_token = False
 
     def __init__(
         self,
@@ -133,11 +109,6 @@ class PlainAuth(FlowAuth[_Request, _Response]):
         """
         given = key_from_env(environment)
         return cls(**given, verify_responses=verify_responses, clock=clock)
-
-    def _flow_for(self, request: _Request) -> Flow[None]:
-        """Give the flow that decides about a request."""
-        del request
-        return signed_flow()
 
     def __repr__(self) -> str:
         """Show where the key is good for, and nothing of it."""
@@ -217,16 +188,6 @@ class OAuth(FlowAuth[_Request, _Response], Generic[_Request, _Response, _Client,
         """The organization's ID."""
         return self._session.account.key.org_id
 
-    def _flow_for(self, request: _Request) -> Flow[None]:
-        """Give the flow that decides about a request."""
-        session = self._session
-        sent = cast("Any", request)
-        write = sent.method not in _READS
-        replay = write and (
-            session.settings.replay_writes or sent.extensions.get(_REPLAY_EXTENSION) is True
-        )
-        return session.flow.request(Call(sent.method, sent.url, write, replay))
-
     # ------------------------------------------------------------------ tokens outside httpx
     def token(self, client: _Client) -> Token:
         """Get a valid token, renewed first where it is time to.
@@ -266,9 +227,7 @@ class OAuth(FlowAuth[_Request, _Response], Generic[_Request, _Response, _Client,
             RenewalTimeoutError: a renewal under way did not end in time.
 
         """
-        self._session.require_sync()
-        performer = Performer(self._session, None, None, _SYNC)
-        _SYNC.run(performer, performer.run(self._session.flow.forget()))
+        run_sync(self._session, self._session.flow.forget())
 
     async def atoken(self, client: _AsyncClient) -> Token:
         """Get a valid token, as ``token`` does, in asyncio or trio."""
@@ -280,21 +239,15 @@ class OAuth(FlowAuth[_Request, _Response], Generic[_Request, _Response, _Client,
 
     async def aforget(self) -> None:
         """Drop the token, as ``forget`` does, in asyncio or trio."""
-        performer = Performer(self._session, None, None, _ASYNC)
-        await _ASYNC.run(performer, performer.run(self._session.flow.forget()))
+        await run_async(self._session, self._session.flow.forget())
 
     def _run(self, client: _Client, flow: Flow[HeldToken]) -> Token:
         require_client(client, "Client")
-        self._session.require_sync()
-        driver = SyncDriver(cast("Any", client))
-        performer = Performer(self._session, None, client, driver)
-        return driver.run(performer, performer.run(flow)).token
+        return run_sync(self._session, flow, client).token
 
     async def _arun(self, client: _AsyncClient, flow: Flow[HeldToken]) -> Token:
         require_client(client, "AsyncClient")
-        driver = AsyncDriver(cast("Any", client))
-        performer = Performer(self._session, None, client, driver)
-        return (await driver.run(performer, performer.run(flow))).token
+        return (await run_async(self._session, flow, client)).token
 
     def __repr__(self) -> str:
         """Show whose requests it signs, and nothing of key or token."""

@@ -1,60 +1,156 @@
-"""Clients that are safe: what ``auth.client()`` and ``auth.async_client()`` give."""
+"""Clients that are safe: what ``auth.client()`` and ``auth.async_client()`` make, and a portal's.
+
+They send no request of ours along a redirect, whatever a call asks for, and renewals run on their
+own through them. Closing one waits for its renewals, within a bound: what was begun should be
+saved.
+"""
 
 from __future__ import annotations
 
-import weakref
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+import time
+from typing import TYPE_CHECKING, Any, cast
 
 from httpx_cobo_auth._confidential import Confidential
-from httpx_cobo_auth.errors import ConfigurationError
+from httpx_cobo_auth._runtime.driving import async_flow, sync_flow, through_all
+from httpx_cobo_auth._runtime.family import family_of
+from httpx_cobo_auth._runtime.promises import SyncWaiter
+from httpx_cobo_auth.errors import ConfigurationError, UnsafeRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator
+    from collections.abc import AsyncGenerator, Generator
 
-    from httpx_cobo_auth._auth.base import OAuth
+    from httpx_cobo_auth._runtime.promises import Promise
+    from httpx_cobo_auth._runtime.session import Session
+    from httpx_cobo_auth.environment import Environment
 
-__all__ = ["ClientAuth", "client_options"]
+__all__ = ["BoundAuth", "SafeAsyncClient", "SafeClient", "client_options"]
 
-_Request = TypeVar("_Request")
-_Response = TypeVar("_Response")
+_CLOSE_TIMEOUT_S = 10.0
 
 
-class ClientAuth(Confidential, Generic[_Request, _Response]):
-    """The auth of a client made by ``auth.client()``: it sends exchanges by that client."""
+class BoundAuth(Confidential):
+    """An auth object as one client uses it: exchanges are sent by that client."""
 
     requires_request_body = True
 
-    def __init__(self, auth: OAuth[_Request, _Response, Any, Any]) -> None:
-        """Belong to no client yet."""
-        self._auth = auth
-        self._client: Callable[[], Any] = _no_client
+    def __init__(self, session: Session, client: object) -> None:
+        self._session = session
+        self._client = client
 
-    def belong_to(self, client: object) -> None:
-        """Belong to that client, without keeping it alive."""
-        self._client = weakref.ref(client)
+    def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:  # noqa: ANN401 - of its family
+        """Carry one request through. Called by httpx."""
+        return sync_flow(self._session, request, self._client)
 
-    def sync_auth_flow(self, request: _Request) -> Generator[_Request, _Response, None]:
-        """Go through the flow of one request. Called by httpx."""
-        return self._auth._drive(request, self._client())  # noqa: SLF001 - one of us  # pyright: ignore[reportPrivateUsage]
-
-    def async_auth_flow(self, request: _Request) -> AsyncGenerator[_Request, _Response]:
-        """Go through the flow of one request. Called by httpx."""
-        return self._auth._adrive(request, self._client())  # noqa: SLF001 - one of us  # pyright: ignore[reportPrivateUsage]
+    def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:  # noqa: ANN401
+        """Carry one request through. Called by httpx."""
+        return async_flow(self._session, request, self._client)
 
 
-def client_options(auth: OAuth[Any, Any, Any, Any], options: dict[str, Any]) -> dict[str, Any]:
-    """Give the options of a client that is safe: to this base URL, without redirects.
+class _Safe:
+    """What the two kinds of clients have in common.
+
+    Attributes:
+        cobo_renewals: those that were started through this client, until they have ended.
+
+    """
+
+    _bound: type[BoundAuth]
+    cobo_renewals: list[Promise[None]]
+
+    def _auth_for(self, auth: object, follow_redirects: object) -> Any:  # noqa: ANN401 - httpx's own
+        if follow_redirects is True:
+            message = (
+                "this client never follows a redirect: the credentials would go along. Send the "
+                "request that the response's Location asks for by a client of your own"
+            )
+            raise UnsafeRequestError(message)
+        if auth is family_of(self).USE_CLIENT_DEFAULT:
+            auth = cast("Any", self).auth
+        session: Session | None = getattr(auth, "_session", None)
+        if session is None or not getattr(auth, "_with_token", False):
+            return auth
+        return self._bound(session, self)
+
+
+class SafeClient(_Safe):
+    """Goes before ``Client`` of either family among the bases of a class."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the client's own
+        self.cobo_renewals = []
+        super().__init__(**options)
+
+    def send(
+        self,
+        request: Any,  # noqa: ANN401 - as of the client's own
+        **options: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """Send a request, as the client's own ``send`` does, but along no redirect."""
+        default = family_of(self).USE_CLIENT_DEFAULT
+        auth = self._auth_for(options.pop("auth", default), options.pop("follow_redirects", None))
+        return cast("Any", super()).send(request, auth=auth, follow_redirects=False, **options)
+
+    def close(self) -> None:
+        """Close the client, once the renewals that run through it have ended."""
+        self._settle()
+        cast("Any", super()).close()
+
+    def __exit__(self, *exception: object) -> None:
+        """Close the client."""
+        self._settle()
+        cast("Any", super()).__exit__(*exception)
+
+    def _settle(self) -> None:
+        deadline = time.monotonic() + _CLOSE_TIMEOUT_S
+        for renewal in list(self.cobo_renewals):
+            waiter = SyncWaiter()
+            renewal.add(waiter)
+            while not renewal.done and not renewal.lost and time.monotonic() < deadline:
+                waiter.wait(min(0.5, max(0.0, deadline - time.monotonic())))
+
+
+class SafeAsyncClient(_Safe):
+    """Goes before ``AsyncClient`` of either family among the bases of a class."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the client's own
+        self.cobo_renewals = []
+        super().__init__(**options)
+
+    async def send(
+        self,
+        request: Any,  # noqa: ANN401 - as of the client's own
+        **options: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """Send a request, as the client's own ``send`` does, but along no redirect."""
+        default = family_of(self).USE_CLIENT_DEFAULT
+        auth = self._auth_for(options.pop("auth", default), options.pop("follow_redirects", None))
+        send = cast("Any", super()).send
+        return await send(request, auth=auth, follow_redirects=False, **options)
+
+    async def aclose(self) -> None:
+        """Close the client, once the renewals that run through it have ended."""
+        await self._settle()
+        await cast("Any", super()).aclose()
+
+    async def __aexit__(self, *exception: object) -> None:
+        """Close the client."""
+        await self._settle()
+        await cast("Any", super()).__aexit__(*exception)
+
+    async def _settle(self) -> None:
+        await through_all(self.cobo_renewals, _CLOSE_TIMEOUT_S)
+
+
+def client_options(environment: Environment, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a client that is safe: to this base URL, without redirects.
 
     Raises:
         ConfigurationError: an option would make it unsafe.
 
     """
+    if options.get("follow_redirects") is False:
+        options = {name: value for name, value in options.items() if name != "follow_redirects"}
     fixed = {"auth", "base_url", "follow_redirects"} & options.keys()
     if fixed:
         message = f"{' and '.join(sorted(fixed))} cannot be chosen for this client"
         raise ConfigurationError(message)
-    return {"base_url": auth.environment.base_url, "follow_redirects": False, **options}
-
-
-def _no_client() -> None:
-    return None
+    return {"base_url": environment.base_url, "follow_redirects": False, **options}

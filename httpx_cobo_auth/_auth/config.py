@@ -91,12 +91,17 @@ class App:
         self._store = MemoryStore() if store is None else store
         self._verify_responses = options.get("verify_responses", False)
         self._on_event = options.get("on_event")
-        clock = options.get("clock") or _SYSTEM_CLOCK
+        self._clock = clock = options.get("clock") or _SYSTEM_CLOCK
         timeouts = options.get("timeouts") or Timeouts()
         if self._verify_responses and self.environment.response_key is None:
             message = "verify_responses needs an environment with a response_key to verify by"
             raise ConfigurationError(message)
-        self._settings = Settings(clock, options.get("replay_writes", False), timeouts)
+        self._settings = Settings(
+            replay_writes=options.get("replay_writes", False),
+            timeouts=timeouts,
+            verified=self.environment.response_key is not None,
+            shared=self._store.shared,
+        )
         nonces = nonces_of(signer, self.environment, clock)
         self._wire = Wire(self.environment, signer, nonces, clock)
 
@@ -107,6 +112,7 @@ class App:
             wire=self._wire,
             store=self._store,
             settings=self._settings,
+            clock=self._clock,
             verify_responses=self._verify_responses,
             on_event=self._on_event,
         )
@@ -145,10 +151,7 @@ _OPTIONS: dict[str, tuple[Callable[[object], bool], str]] = {
     "store": (_is_store, "a TokenStore or an AsyncTokenStore"),
     "replay_writes": (_is_bool, "True or False"),
     "verify_responses": (_is_bool, "True or False"),
-    "on_event": (
-        lambda value: callable(value) and not inspect.iscoroutinefunction(value),
-        "a plain function, for sync clients cannot await",
-    ),
+    "on_event": (callable, "a function"),
     "timeouts": (lambda value: isinstance(value, Timeouts), "a Timeouts"),
     "clock": (_is_clock, "a Clock"),
 }

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from httpx_cobo_auth._auth.base import OAuth, PlainAuth
-from httpx_cobo_auth._auth.clients import ClientAuth, client_options
+from httpx_cobo_auth._auth.clients import BoundAuth, SafeAsyncClient, SafeClient, client_options
 
 __all__ = ["CoboAuth", "CoboOAuth"]
 
@@ -91,10 +91,8 @@ class CoboOAuth(OAuth[httpx.Request, httpx.Response, httpx.Client, httpx.AsyncCl
             ConfigurationError: one of those three was given.
 
         """
-        auth = _ClientAuth(self)
-        client = httpx.Client(auth=auth, **client_options(self, options))
-        auth.belong_to(client)
-        return client
+        options = client_options(self.environment, options)
+        return _Client(auth=self, **options)
 
     def async_client(self, **options: Any) -> httpx.AsyncClient:  # noqa: ANN401
         """Make an async client that is safe: to this environment, without redirects.
@@ -107,11 +105,17 @@ class CoboOAuth(OAuth[httpx.Request, httpx.Response, httpx.Client, httpx.AsyncCl
             ConfigurationError: one of those three was given.
 
         """
-        auth = _ClientAuth(self)
-        client = httpx.AsyncClient(auth=auth, **client_options(self, options))
-        auth.belong_to(client)
-        return client
+        options = client_options(self.environment, options)
+        return _AsyncClient(auth=self, **options)
 
 
-class _ClientAuth(ClientAuth[httpx.Request, httpx.Response], httpx.Auth):
-    """The auth of a client of ``CoboOAuth.client()``."""
+class _Bound(BoundAuth, httpx.Auth):
+    pass
+
+
+class _Client(SafeClient, httpx.Client):
+    _bound = _Bound
+
+
+class _AsyncClient(SafeAsyncClient, httpx.AsyncClient):
+    _bound = _Bound

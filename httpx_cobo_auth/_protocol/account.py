@@ -1,232 +1,314 @@
-"""What one process knows about the token of one organization.
+"""What one process knows about the token of one organization, and what follows from it.
 
 Shared by every flow of the process that serves the same store, environment, client and
-organization. Readers take no lock: they read ``held``, a frozen value replaced whole. Only
-who has the renewer's seat replaces it, or looks for a newer one with the store's consent.
+organization. It is one immutable value, ``Known``, replaced as a whole; readers take no lock.
+Whatever the next process has to know as well is also in the stored record.
+
+Limits and time-outs are not in here: they are those of the auth object that acts.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from httpx_cobo_auth._protocol.throttle import RenewalThrottle
+from httpx_cobo_auth._cell import Cell
+from httpx_cobo_auth._protocol.backoff import LONGEST_WAIT_S, Backoff
+from httpx_cobo_auth._protocol.known import WHAT_FOLLOWS, Known, Unsaved
+from httpx_cobo_auth._protocol.records import TokenTrust, Trust
 from httpx_cobo_auth._protocol.tokens import HeldToken, TokenState
 
 if TYPE_CHECKING:
+    from httpx_cobo_auth._protocol.known import Urgency
     from httpx_cobo_auth._protocol.records import Record, StoreKey, Version
-    from httpx_cobo_auth._protocol.settings import Settings
+    from httpx_cobo_auth.clock import Clock
     from httpx_cobo_auth.errors import CoboAuthError
 
-__all__ = ["Account", "Unsaved"]
+__all__ = ["Account"]
 
-_EARLY_SPACING_S = 30.0
-_EARLY_SPACING_FRACTION = 1 / 4
-_LOOK_SPACING_S = 5.0
-_FIRST_HOLD_S = 1.0
-_LONGEST_HOLD_S = 30.0
-_RESAVE_SPACING_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Unsaved:
-    """A record that is yet to be saved.
-
-    Attributes:
-        record: with a token that so far is in memory only.
-        expected: the version that it replaces.
-        retry_at: when to try again, on the monotonic clock.
-
-    """
-
-    record: Record
-    expected: Version
-    retry_at: float
+_EARLY_PAUSE_S = 30.0
+_EARLY_PAUSE_FRACTION = 1 / 4
+_FIRST_PAUSE_S = 1.0
+_POSTPONED_S = 1.0
+_LOOK_PAUSE_S = 5.0
+_SAVE_PAUSE_S = 5.0
 
 
 class Account:
-    """The state that flows of one process share.
+    """What the flows of one process share. Its methods are the changes that it goes through.
 
     Attributes:
         key: whose token it is.
-        settings: of the auth object that came first.
-        held: the token in use.
-        refused: the token that a write was refused with, to be renewed by the next flow.
-        refused_cause: that write.
-        epoch: counts the exchanges begun.
-        begun: an exchange has begun, and nobody knows yet how it ended. Where nobody has the
-            renewer's seat either, nobody ever will: token and refresh token are in doubt.
-        unsaved: a record that is yet to be saved.
-        spacing: of forced renewals.
+        clock: where the time is read.
 
     """
 
-    def __init__(self, key: StoreKey, settings: Settings) -> None:
-        """Know nothing yet."""
+    def __init__(self, key: StoreKey, clock: Clock) -> None:
         self.key = key
-        self.settings = settings
-        self.forget()
+        self.clock = clock
+        self._cell: Cell[Known] = Cell(Known)
+
+    @property
+    def known(self) -> Known:
+        """What is known just now."""
+        return self._cell.value
+
+    def _change(self, **changes: Any) -> Known:  # noqa: ANN401 - as of replace
+        def change(known: Known) -> tuple[Known, Known]:
+            after = known.changed(**changes)
+            return after, after
+
+        return self._cell.update(change)
 
     def forget(self) -> None:
-        """Know nothing any more, as in a forked child."""
-        self.held: HeldToken | None = None
-        self.refused: HeldToken | None = None
-        self.refused_cause: str = ""
-        self.begun: bool = False
-        self.epoch: int = 0
-        self.unsaved: Unsaved | None = None
-        self.throttle: RenewalThrottle = RenewalThrottle()
-        self._spacing_reset = RenewalThrottle()
-        self._seen = 0
-        self._early_from = float("-inf")
-        self._look_from = float("-inf")
-        self._failures = 0
-        self._doubts = 0
-        self._hold: tuple[float, CoboAuthError] | None = None
+        """Know nothing any more but the clock and how high generations have got."""
+        known = self.known
+        self._cell.set(Known(generation=known.generation, server_ahead=known.server_ahead))
 
-    # ------------------------------------------------------------------------------- tokens
-    @property
-    def settled(self) -> bool:
-        """Whether nothing is known that would keep a FRESH token from being used at once."""
-        return not self.begun and self.refused is None and self.unsaved is None
-
+    # ------------------------------------------------------------------------ what follows
     @property
     def state(self) -> TokenState:
-        """What the held token is good for now."""
-        held = self.held
-        return held.state(self.settings.clock) if held is not None else TokenState.MISSING
+        """What the clock says of the held token."""
+        held = self.known.held
+        return held.state(self.clock) if held is not None else TokenState.MISSING
+
+    @property
+    def trust(self) -> Trust:
+        """How far the held token is trusted."""
+        known = self.known
+        return Trust.UNKNOWN if known.in_doubt else known.trust.level
+
+    @property
+    def urgency(self) -> Urgency | None:
+        """Which renewal has to come before the next request."""
+        return WHAT_FOLLOWS[self.state][self.trust]
 
     @property
     def usable(self) -> HeldToken | None:
         """The held token, unless it is EXPIRED."""
-        return self.held if self.state in (TokenState.FRESH, TokenState.STALE) else None
+        held = self.known.held
+        alive = held is not None and held.state(self.clock) is not TokenState.EXPIRED
+        return held if alive else None
 
-    @property
-    def next_generation(self) -> int:
-        """Higher than any seen so far."""
-        return self._seen + 1
+    def holds(self, held: HeldToken) -> bool:
+        """Whether that is still the token in use."""
+        now = self.known.held
+        return now is not None and now.token.access_token == held.token.access_token
 
+    # ------------------------------------------------------------------ records of the store
     def rolled_back(self, record: Record) -> bool:
-        """Tell whether the store lost what it once had; its token may be spent."""
-        return record.generation < self._seen
-
-    def saw(self, record: Record) -> None:
-        """Learn a record's generation and spacing."""
-        self._seen = max(self._seen, record.generation)
-        if record.throttle != self._spacing_reset and (
-            record.throttle.ineffective_until >= self.throttle.ineffective_until
-        ):
-            self.throttle = record.throttle
+        """Whether the store lost what it once had; its refresh token may have been used."""
+        return record.generation < self.known.generation
 
     def is_newer(self, record: Record) -> bool:
-        """Tell whether the record has a token other than ours, and not an older one."""
+        """Whether the record has a token other than ours, and not an older one."""
+        held = self.known.held
         return (
             record.token is not None
             and not self.rolled_back(record)
-            and (self.held is None or record.token.access_token != self.held.token.access_token)
+            and (held is None or record.token.access_token != held.token.access_token)
         )
 
-    def begin(self) -> None:
-        """Note that an exchange begins; ``adopt`` ends it, or else nobody knows its end."""
-        self.begun = True
-        self.epoch += 1
-        self._early_from = float("-inf")
+    def saw(self, record: Record) -> None:
+        """Learn what a record says besides its token."""
 
-    def adopt(self, record: Record) -> HeldToken:
-        """Use the record's token from now on."""
+        def change(known: Known) -> tuple[Known, None]:
+            seen: dict[str, Any] = {
+                "generation": max(known.generation, record.generation),
+                "version": record.version,
+            }
+            held = known.held
+            ours = held is not None and held.generation == record.generation
+            if record.version != known.version and record.generation >= known.generation:
+                if not known.unwritten:
+                    seen["throttle"] = record.throttle
+                    seen["attempts"] = record.attempts
+                if ours and record.trust.level is not Trust.TRUSTED:
+                    seen["trust"] = record.trust
+            return known.changed(**seen), None
+
+        self._cell.update(change)
+
+    def adopt(self, record: Record, *, exchange: int = 0) -> HeldToken:
+        """Use the record's token from now on, as far as the record trusts it.
+
+        Args:
+            record: with a token.
+            exchange: the number of the exchange that brought it; 0 where it was found in the
+                store.
+
+        """
         if record.token is None:
             message = "there is no token in that record"
             raise ValueError(message)
-        self._seen = max(self._seen, record.generation)
-        self.held = held = HeldToken.now(record.token, record.generation, self.settings.clock)
-        self.refused = None
-        self.begun = False
-        self.recovered()
-        return held
+        token = record.token
+
+        def change(known: Known) -> tuple[Known, HeldToken]:
+            unchecked = not exchange and not known.server_ahead
+            held = HeldToken(token, record.generation, exchange, unchecked)
+            held = held.timed(self.clock, known.server_ahead)
+            after = known.changed(
+                held=held,
+                trust=record.trust,
+                attempts=record.attempts,
+                throttle=record.throttle,
+                unwritten=False,
+                unsaved=None,
+                generation=max(known.generation, record.generation),
+                version=record.version,
+                in_doubt=record.pending is not None,
+                failures=Backoff(),
+                failure=None,
+            )
+            return after, held
+
+        return self._cell.update(change)
+
+    # ---------------------------------------------------------------------------- exchanges
+    def begin(self) -> int:
+        """Note that an exchange begins, and return its number; ``adopt`` ends it."""
+        return self._change(exchanges=self.known.exchanges + 1, in_doubt=True).exchanges
+
+    def came_to_nothing(self) -> None:
+        """Note that the exchange that began certainly had no effect."""
+        self._change(in_doubt=False)
+
+    # -------------------------------------------------------------------------- the clock
+    def server_is_ahead(self, seconds: float) -> None:
+        """Note by how much the server's clock is ahead of this machine's."""
+
+        def change(known: Known) -> tuple[Known, None]:
+            held = known.held
+            if held is not None:
+                held = replace(held, unchecked=False).timed(self.clock, seconds)
+            return known.changed(server_ahead=seconds, held=held), None
+
+        self._cell.update(change)
+
+    def saw_server_time(self, server_time: float | None) -> None:
+        """Compare the clock with a time that is not verified: it may shorten a life only."""
+        ahead = self.known.server_ahead
+        if server_time is not None:
+            ahead = max(ahead, server_time - self.clock.time())
+        self.server_is_ahead(ahead)
 
     # ---------------------------------------------------------------------- failures, spaced
-    def early_allowed(self) -> bool:
-        """Tell whether a renewal that could as well come later may be tried now."""
-        return self.settings.clock.monotonic() >= self._early_from
+    def attempt_allowed(self) -> bool:
+        """Whether a renewal that could as well come later may be tried now."""
+        return not self.known.attempts.wait(self.clock.time())
 
-    def early_failed(self, *, in_doubt: bool = False, at_least: float = 0.0) -> None:
-        """Space out the renewals that could as well come later.
+    def attempt_failed(self, *, in_doubt: bool, at_least: float = 0.0) -> Backoff:
+        """Note a failed attempt at such a renewal, and return when the next may be made.
 
         With a token in doubt the first ones come sooner: a write may be refused with it.
         """
-        window = self.held.token.renewal_window if self.held else 0.0
-        pause = min(_EARLY_SPACING_S, window * _EARLY_SPACING_FRACTION)
-        if in_doubt:
-            self._doubts += 1
-            pause = min(pause, _doubled(self._doubts))
-        self._early_from = self.settings.clock.monotonic() + max(at_least, pause)
+        held, attempts = self.known.held, self.known.attempts
+        window = held.token.renewal_window if held is not None else 0.0
+        longest = min(_EARLY_PAUSE_S, window * _EARLY_PAUSE_FRACTION)
+        first = min(longest, _FIRST_PAUSE_S) if in_doubt else longest
+        after = attempts.failed(self.clock.time(), first, longest, at_least)
+        self._change(attempts=after)
+        return after
+
+    def postpone(self, seconds: float = _POSTPONED_S) -> None:
+        """Make no further attempt for some seconds; ten minutes at most."""
+        attempts, now = self.known.attempts, self.clock.time()
+        until = max(attempts.until, now + min(seconds, LONGEST_WAIT_S))
+        self._change(attempts=replace(attempts, until=until))
 
     def failed(self, error: CoboAuthError, *, at_least: float) -> None:
         """Remember a failure, so that not every request asks again.
 
         The first of a row is remembered only where ``at_least`` says so, in seconds.
         """
-        hold = max(at_least, min(_doubled(self._failures), _LONGEST_HOLD_S))
-        self._failures += 1
-        self._hold = (self.settings.clock.monotonic() + hold, error)
+        now, failures = self.clock.monotonic(), self.known.failures
+        after = failures.failed(now, _FIRST_PAUSE_S, _EARLY_PAUSE_S, at_least)
+        if not failures.failures and not at_least:
+            after = replace(after, until=now)
+        # A copy has no traceback, whose frames would keep requests and their bodies alive.
+        self._change(failures=after, failure=copy.copy(error))
 
-    def recovered(self) -> None:
-        """Forget the failures."""
-        self._failures = 0
-        self._doubts = 0
-        self._hold = None
-        self._early_from = float("-inf")
-
-    def held_failure(self) -> CoboAuthError | None:
-        """Give the failure that is still remembered, if there is one."""
-        hold = self._hold
-        if hold is None or self.settings.clock.monotonic() >= hold[0]:
+    def remembered_failure(self) -> CoboAuthError | None:
+        """Return a copy of the failure that is still remembered, if there is one."""
+        known = self.known
+        left = known.failures.wait(self.clock.monotonic())
+        if known.failure is None or not left:
             return None
-        return hold[1]
+        error = copy.copy(known.failure)
+        if hasattr(error, "retry_after"):
+            error.retry_after = left
+        return error
 
     def may_look(self) -> bool:
-        """Tell whether the store may be looked into once more, and take note of it."""
-        now = self.settings.clock.monotonic()
-        if now < self._look_from:
-            return False
-        self._look_from = now + _LOOK_SPACING_S
-        return True
+        """Whether the store may be looked into once more; if so, not again for some seconds."""
+        now = self.clock.monotonic()
+
+        def change(known: Known) -> tuple[Known, bool]:
+            if now < known.look_from:
+                return known, False
+            return known.changed(look_from=now + _LOOK_PAUSE_S), True
+
+        return self._cell.update(change)
 
     # ----------------------------------------------------------------------------- refusals
-    def refuse(self, held: HeldToken, cause: str) -> None:
-        """Have the next flow renew first, for this token was refused."""
-        if self.held is held:
-            self.refused_cause = cause
-            self.refused = held
+    def distrust(self, held: HeldToken | None, level: Trust, kind: str = "") -> bool:
+        """Trust a token no longer, and return whether that is news."""
+        at = self.clock.time()
 
-    def forced_wait(self) -> float:
-        """Seconds before the next forced renewal."""
-        return self.throttle.wait(self.settings.clock.time())
+        def change(known: Known) -> tuple[Known, bool]:
+            if held is None or known.held is None or known.held.generation != held.generation:
+                return known, False
+            if level is known.trust.level or known.trust.level is Trust.EXPOSED:
+                return known, False
+            trust = TokenTrust(level, kind, at)
+            return known.changed(trust=trust, unwritten=True), True
 
-    def vain(self, cause: str) -> bool:
-        """Note that a forced renewal did not help; ``False`` where that is known already."""
-        before = self.throttle
-        self.throttle = before.ineffective(self.settings.clock.time(), cause)
-        return self.throttle is not before
+        return self._cell.update(change)
 
-    def accepted(self, cause: str) -> None:
-        """Note that a request was accepted; it may be the one that renewals did not help."""
-        if self.throttle.ineffective_count and self.throttle.ineffective_cause == cause:
-            self._spacing_reset = self.throttle
-            self.throttle = self.throttle.accepted()
+    def forced_wait(self, kind: str) -> float:
+        """Return the seconds before a request of that kind may force a renewal."""
+        return self.known.throttle.wait(self.clock.time(), kind)
+
+    def did_not_help(self, kind: str, *, forced: bool) -> bool:
+        """Note that a renewal did not help, and return whether that is news."""
+        now = self.clock.time()
+
+        def change(known: Known) -> tuple[Known, bool]:
+            throttle = known.throttle.did_not_help(now, kind, forced=forced)
+            news = throttle.ineffective != known.throttle.ineffective
+            return known.changed(throttle=throttle, unwritten=known.unwritten or news), news
+
+        return self._cell.update(change)
+
+    def accepted(self, kind: str, *, forced: bool) -> None:
+        """Note that a request was accepted, perhaps after a renewal that it had forced."""
+
+        def change(known: Known) -> tuple[Known, None]:
+            throttle = known.throttle
+            throttle = throttle.helped() if forced else throttle.accepted(kind)
+            return (known if throttle == known.throttle else known.changed(throttle=throttle)), None
+
+        self._cell.update(change)
 
     # -------------------------------------------------------------------------- saving later
-    def keep_unsaved(self, record: Record, expected: Version) -> None:
-        """Keep a record in memory, to be saved later."""
-        retry_at = self.settings.clock.monotonic() + _RESAVE_SPACING_S
-        self.unsaved = Unsaved(record, expected, retry_at)
+    def keep_unsaved(self, record: Record, expected: Version, owner: str) -> None:
+        """Keep a record with a new token in memory, to be saved later."""
+        self._change(
+            unsaved=Unsaved(record, expected, owner),
+            save_from=self.clock.monotonic() + _SAVE_PAUSE_S,
+        )
 
-    def unsaved_due(self) -> bool:
-        """Tell whether a record that is yet to be saved should be tried again."""
-        unsaved = self.unsaved
-        return unsaved is not None and self.settings.clock.monotonic() >= unsaved.retry_at
+    def saved(self, record: Record) -> None:
+        """Note that the store has what is known by now."""
+        self._change(unsaved=None, unwritten=False, version=record.version, save_from=float("-inf"))
 
+    def save_due(self) -> bool:
+        """Whether something should be saved now; if so, not again for some seconds."""
+        now = self.clock.monotonic()
 
-def _doubled(failures: int) -> float:
-    """Give the seconds to wait after so many failures in a row; none after none."""
-    return _FIRST_HOLD_S * 2.0 ** min(failures - 1, 16) if failures else 0.0
+        def change(known: Known) -> tuple[Known, bool]:
+            due = (known.unsaved is not None or known.unwritten) and now >= known.save_from
+            return (known.changed(save_from=now + _SAVE_PAUSE_S) if due else known), due
+
+        return self._cell.update(change)

@@ -1,19 +1,21 @@
 """What the flow asks for, and what it is told.
 
-The flow is a generator of effects: it yields one of these, and is sent its result, or has a
-``CoboAuthError`` thrown into it. It does nothing else; whoever performs the effects can be a
-driver with sockets and stores, a test that steps it by hand, or a program that explores every
-interleaving of several flows.
+The flow is a generator of effects. It writes ``result = yield from Load()``, and is sent the
+result, or has a ``CoboAuthError`` thrown into it. It does nothing else; whoever performs the
+effects can be a client with sockets and stores, a test that steps the flow by hand, or a program
+that explores every interleaving of several flows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
+    from httpx_cobo_auth._protocol.freshness import ReplyAge
     from httpx_cobo_auth._protocol.records import Record, Version
+    from httpx_cobo_auth._protocol.renewal_request import RenewalRequest
     from httpx_cobo_auth._protocol.tokens import HeldToken, Token
     from httpx_cobo_auth.errors import CoboAuthError
     from httpx_cobo_auth.events import Event
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BeginWrite",
     "CorrectClock",
+    "Delegate",
     "Drain",
     "Effect",
     "Emit",
@@ -42,63 +45,77 @@ __all__ = [
     "UnlockStore",
 ]
 
-_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+class Effect(Generic[_R]):
+    """Something to be done; ``_R`` is what comes of it."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Flow[_R]:
+        """Ask for it, and return what comes of it."""
+        result: _R = yield self
+        return result
+
+
+Flow = Generator[Effect[Any], Any, _R]
+"""A part of the flow: it yields effects, and returns what it found out."""
 
 
 # ---------------------------------------------------------------------- the caller's request
-@dataclass(slots=True)  # Not frozen: one is made for every request, and that takes longer.
-class Send:
-    """Attach the token, sign anew, send the caller's request. Result: ``ResponseSummary``.
-
-    The write entered by ``BeginWrite`` ends with the answer's headers.
-    """
-
-    held: HeldToken | None
-
-
 @dataclass(frozen=True, slots=True)
 class ResponseSummary:
-    """How the server answered the caller's request.
+    """What the flow has to know of the response to the caller's request.
 
     Attributes:
         status: HTTP status.
-        error_code: Cobo's, where the answer is one of its errors.
-        seconds_off: how far the nonces lag behind the server's verified time; ``None``
-            where that is not known.
+        error_code: Cobo's, where the response is one of its errors.
+        seconds_off: how far the nonce was behind the server's verified time, beyond what the
+            request's own duration explains; ``None`` where that is not known.
+        empty: whether it has no body at all, as every response to a HEAD.
+        server_time: seconds since the epoch that it says it was signed at, unverified; ``None``
+            where it does not say so, or nobody asked.
 
     """
 
     status: int
     error_code: int | None = None
     seconds_off: float | None = None
+    empty: bool = False
+    server_time: float | None = None
 
 
-# -------------------------------------------------------------------------- token endpoint
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """Send a signed request to the token endpoint. Result: ``ExchangeAnswer | ExchangeFault``.
+@dataclass(slots=True)  # Not frozen: one is made for many requests, and that takes longer.
+class Send(Effect[ResponseSummary]):
+    """Attach the token, sign anew, send the caller's request.
+
+    The write entered by ``BeginWrite`` ends with the response's headers.
 
     Attributes:
-        spend: the token whose refresh token is sent; ``None`` for ``org_implicit``.
-        timeout: seconds within which the answer has to be there.
+        held: the token; ``None`` for a request that is only signed.
+        sent: whether it was sent already, so that only its response is to be looked at.
 
     """
 
-    spend: Token | None
-    timeout: float
+    held: HeldToken | None
+    sent: bool = False
 
 
+# -------------------------------------------------------------------------- token endpoint
 @dataclass(frozen=True, slots=True)
 class ExchangeReply:
     """The token endpoint answered.
 
     Attributes:
         status: HTTP status.
-        body: ``None`` where it is longer than any answer of the protocol.
+        body: ``None`` where it is longer than any reply of the protocol.
         server_time: seconds since the epoch at which Cobo signed it; ``None`` where its
             signature is missing or bad, or the environment has no key to verify it by.
-        seconds_off: how far the nonces lag behind ``server_time``.
+        seconds_off: how far the nonce was behind ``server_time``, beyond what the request's
+            own duration explains.
         retry_after: of the header, in seconds.
+        age: how old it is; ``None`` where it does not tell.
 
     """
 
@@ -107,11 +124,12 @@ class ExchangeReply:
     server_time: float | None = None
     seconds_off: float | None = None
     retry_after: float | None = None
+    age: ReplyAge | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ExchangeFault:
-    """There is no answer.
+    """There is no reply.
 
     Attributes:
         error: why, without any secret.
@@ -124,7 +142,24 @@ class ExchangeFault:
 
 
 @dataclass(frozen=True, slots=True)
-class CorrectClock:
+class Exchange(Effect["ExchangeReply | ExchangeFault"]):
+    """Send a signed request to the token endpoint.
+
+    Attributes:
+        spend: the token whose refresh token is sent; ``None`` for ``org_implicit``.
+        timeout: seconds within which the reply has to be there.
+        again: whether to ask for ``org_implicit`` by a URL that says the same and is another to
+            a cache.
+
+    """
+
+    spend: Token | None
+    timeout: float
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectClock(Effect[None]):
     """Count the nonces on from the server's time, ``seconds_off`` from ours."""
 
     seconds_off: float
@@ -132,23 +167,12 @@ class CorrectClock:
 
 # ---------------------------------------------------------------------- within the process
 @dataclass(frozen=True, slots=True)
-class Enter:
-    """Take the one seat of a renewer in this process. Result: ``Entry``.
-
-    Attributes:
-        timeout: seconds to wait while somebody else has it; 0 to try once.
-
-    """
-
-    timeout: float
-
-
-@dataclass(frozen=True, slots=True)
 class Entry:
-    """What came of ``Enter``: entered, or somebody else left meanwhile, or neither.
+    """What came of waiting for a renewal: entered, or another one ended meanwhile, or neither.
 
     Attributes:
-        entered: the seat is taken; ``Leave`` gives it back.
+        entered: the permit was obtained, and ``Leave`` gives it back; or it was delegated, and ran
+            for this very request.
         ended: somebody else's renewal ended while waiting.
         error: what it ended with, to be raised by all who waited for it.
 
@@ -160,25 +184,56 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Leave:
-    """Give the seat back, and the store's lock with it, and wake all who wait."""
+class Delegate(Effect["Entry | None"]):
+    """Have a renewal run on its own, and wait for it.
+
+    The result is ``None`` where there is nobody to run it: with plain ``auth=``, or where no
+    thread can be started. Then the caller renews by itself.
+
+    Attributes:
+        request: what is wanted.
+        timeout: seconds to wait; 0 to start it only.
+        until_locked: whether to wait only until it has the store's lock.
+
+    """
+
+    request: RenewalRequest
+    timeout: float
+    until_locked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Enter(Effect[Entry]):
+    """Obtain the one renewal permit of this process.
+
+    Attributes:
+        timeout: seconds to wait while somebody else has it; 0 to try once.
+
+    """
+
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Leave(Effect[None]):
+    """Give the permit back, the store's lock before it, and wake all who wait."""
 
     error: CoboAuthError | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class BeginWrite:
+class BeginWrite(Effect[None]):
     """Enter a write as in flight, waiting while an exchange is under way."""
 
 
 @dataclass(frozen=True, slots=True)
-class EndWrite:
+class EndWrite(Effect[None]):
     """Take the write back: it will not be sent now."""
 
 
 @dataclass(frozen=True, slots=True)
-class Drain:
-    """Let no new write begin; wait for those in flight. Result: whether none is left.
+class Drain(Effect[bool]):
+    """Let no new write begin; wait for those in flight. Whether none is left.
 
     Attributes:
         timeout: seconds.
@@ -190,12 +245,12 @@ class Drain:
 
 # -------------------------------------------------------------------------------- the store
 @dataclass(frozen=True, slots=True)
-class Load:
-    """Read the record. Result: ``Record | None``."""
+class Load(Effect["Record | None"]):
+    """Read the record."""
 
 
 @dataclass(frozen=True, slots=True)
-class Save:
+class Save(Effect[None]):
     """Replace the record of the expected version."""
 
     record: Record
@@ -203,8 +258,8 @@ class Save:
 
 
 @dataclass(frozen=True, slots=True)
-class LockStore:
-    """Take the store's lock. Result: whether it was to be had.
+class LockStore(Effect[bool]):
+    """Take the store's lock. Whether it was obtained.
 
     Attributes:
         timeout: seconds to go on trying; 0 to try once.
@@ -215,13 +270,13 @@ class LockStore:
 
 
 @dataclass(frozen=True, slots=True)
-class UnlockStore:
-    """Release the store's lock."""
+class UnlockStore(Effect[None]):
+    """Release the store's lock, if it is held."""
 
 
 @dataclass(frozen=True, slots=True)
-class Outlives:
-    """Result: whether the store's lock will certainly still be held by then.
+class Outlives(Effect[bool]):
+    """Whether the store's lock will certainly still be held by then.
 
     Attributes:
         seconds: from now.
@@ -233,7 +288,7 @@ class Outlives:
 
 # ------------------------------------------------------------------------------------ others
 @dataclass(frozen=True, slots=True)
-class Sleep:
+class Sleep(Effect[None]):
     """Let time pass.
 
     Attributes:
@@ -245,29 +300,7 @@ class Sleep:
 
 
 @dataclass(frozen=True, slots=True)
-class Emit:
-    """Tell the user and the log."""
+class Emit(Effect[None]):
+    """Tell the log and the user's handler."""
 
     event: Event
-
-
-Effect = (
-    Send
-    | Exchange
-    | CorrectClock
-    | Enter
-    | Leave
-    | BeginWrite
-    | EndWrite
-    | Drain
-    | Load
-    | Save
-    | LockStore
-    | UnlockStore
-    | Outlives
-    | Sleep
-    | Emit
-)
-
-Flow = Generator[Effect, Any, _T]
-"""A part of the flow: it yields effects, and returns what it found out."""

@@ -1,12 +1,12 @@
-"""The flow of one request: attach, send, judge, renew, replay, give up. It only decides.
+"""The flow of one request: attach, send, classify, renew, replay, give up. It only decides.
 
-The theory, from ``httpx.Auth``: the answer to the *last* request that a flow yields is what
-the caller gets. So whoever has asked for an exchange sends the caller's request once more, or
-raises; handing back a refusal is only possible where no exchange came after it.
+The theory, from ``httpx.Auth``: the response to the *last* request that a flow yields is what
+the caller gets. So whoever has sent an exchange through the flow sends the caller's request once
+more, or raises; a refusal is only returned where no exchange came after it.
 
-A read with a FRESH token passes through without a lock, a store or any I/O of ours:
-``choose`` returns at once. A write also enters itself as in flight, because an exchange may
-kill the token that it carries, and a write is not repeated unasked.
+A read with a token that is FRESH and TRUSTED passes without a lock, a store or any I/O of ours.
+A write also enters itself as in flight, because an exchange may kill the token that it carries,
+and a write is not replayed unasked.
 """
 
 from __future__ import annotations
@@ -14,22 +14,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from httpx_cobo_auth._protocol.effects import BeginWrite, CorrectClock, EndWrite, Flow, Send
-from httpx_cobo_auth._protocol.maintenance import (
-    forget,
-    look_for_newer,
-    record_ineffective,
-    save_later,
-)
-from httpx_cobo_auth._protocol.renew import renew
-from httpx_cobo_auth._protocol.renewal_request import RenewalRequest, Urgency
-from httpx_cobo_auth._protocol.tokens import TokenState
+from httpx_cobo_auth._protocol.effects import BeginWrite, CorrectClock, EndWrite, Flow, Load, Send
+from httpx_cobo_auth._protocol.known import Urgency
+from httpx_cobo_auth._protocol.maintenance import forget, look_for_newer, save_later, write_down
+from httpx_cobo_auth._protocol.records import Trust
+from httpx_cobo_auth._protocol.renew import obtain
+from httpx_cobo_auth._protocol.renewal_request import RenewalRequest
+from httpx_cobo_auth._protocol.throttle import kind_of
 from httpx_cobo_auth._protocol.verdicts import Verdict, classify_response
-from httpx_cobo_auth.errors import CoboAuthError, RenewalTimeoutError
+from httpx_cobo_auth.errors import CoboAuthError, RedirectedError, RenewalTimeoutError, StoreError
 
 if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.account import Account
-    from httpx_cobo_auth._protocol.effects import ResponseSummary
+    from httpx_cobo_auth._protocol.settings import Settings
     from httpx_cobo_auth._protocol.tokens import HeldToken
 
 __all__ = ["Call", "CoboFlow", "signed_flow"]
@@ -44,7 +41,7 @@ class _Url(Protocol):
     def path(self) -> str: ...
 
 
-@dataclass(slots=True)  # Not frozen: one is made for every request, and that takes longer.
+@dataclass(slots=True)  # Not frozen: one is made for many requests, and that takes longer.
 class Call:
     """What the flow has to know of the caller's request.
 
@@ -62,9 +59,9 @@ class Call:
     replay: bool = False
 
     @property
-    def cause(self) -> str:
-        """What to know the request by, should it be refused: method and path."""
-        return f"{self.method} {self.url.path}"
+    def kind(self) -> str:
+        """Method, and path without identifiers."""
+        return kind_of(self.method, self.url.path)
 
 
 @dataclass(slots=True)
@@ -78,40 +75,57 @@ class _Tries:
 
 
 class CoboFlow:
-    """The flows of one organization.
+    """The flows of one auth object.
 
     Args:
-        account: the state shared by all of them.
-        verified: whether the environment has a key to verify answers by.
-        shared: whether other processes may write to the same store.
+        account: the state shared by all auth objects of the account.
+        settings: of this one.
 
     """
 
-    def __init__(self, account: Account, *, verified: bool, shared: bool) -> None:
-        """Bind what every flow needs."""
+    def __init__(self, account: Account, settings: Settings) -> None:
         self._account = account
-        self._verified = verified
-        self._shared = shared
+        self._settings = settings
 
-    def request(self, call: Call) -> Flow[None]:
-        """Carry one request of the caller's through."""
+    def ready(self) -> HeldToken | None:
+        """Return the token that a request can carry at once, if nothing has to come before.
+
+        The first step of each request: where there is one, and its response says nothing of our
+        credentials, ``request`` need not be called.
+        """
         account = self._account
-        clock = account.settings.clock
-        tries: _Tries | None = None
+        held = account.known.ready
+        return held if held is not None and held.is_fresh(account.clock) else None
+
+    def request(self, call: Call, sent: HeldToken | None = None) -> Flow[None]:
+        """Carry one request of the caller's through.
+
+        Args:
+            call: what is to be known of it.
+            sent: the token that it was sent with already, if it was.
+
+        """
+        account = self._account
+        tries = _Tries()
         while True:
-            held = account.held
-            if call.write or held is None or not account.settled or not held.is_fresh(clock):
-                held = yield from self._choose(write=call.write)
-            answer: ResponseSummary = yield Send(held)
-            verdict = classify_response(answer)
+            held = sent or (yield from self._choose(write=call.write))
+            try:
+                response = yield from Send(held, sent=sent is not None)
+            except RedirectedError:
+                account.distrust(held, Trust.EXPOSED)
+                yield from write_down(account, self._settings)
+                raise
+            sent = None
+            if held.unchecked:
+                account.saw_server_time(response.server_time)
+            verdict = classify_response(response)
             if verdict is Verdict.ACCEPTED:
-                if account.throttle.ineffective_count:
-                    account.accepted(call.cause)
+                if account.known.throttle.ineffective:
+                    account.accepted(call.kind, forced=tries.forced)
                 return
-            tries = tries or _Tries()
             if verdict is Verdict.CLOCK_OFF and not tries.clock_corrected:
                 tries.clock_corrected = True
-                yield CorrectClock(answer.seconds_off or 0.0)
+                yield from CorrectClock(response.seconds_off or 0.0)
             elif verdict is Verdict.FORBIDDEN and not tries.looked:
                 tries.looked = True
                 if not (yield from look_for_newer(account, held)):
@@ -123,28 +137,31 @@ class CoboFlow:
                 return
 
     def _mend(self, call: Call, held: HeldToken, verdict: Verdict, tries: _Tries) -> Flow[bool]:
-        """Get another token after a refusal; tell whether the request is to be sent again."""
+        """Get another token after a refusal, and return whether to send the request again."""
         account = self._account
         if verdict is Verdict.REFUSED_OR_FAILED and call.write and not call.replay:
             # It may have run. Whether it shall run again is the caller's to decide.
-            account.refuse(held, call.cause)
+            if account.distrust(held, Trust.REFUSED, call.kind):
+                yield from write_down(account, self._settings)
             return False
-        if account.held is not held and tries.superseded < _MAX_SUPERSEDED:
+        if not account.holds(held) and tries.superseded < _MAX_SUPERSEDED:
             # A newer token came while the request was under way: nothing was forced.
             tries.superseded += 1
             return True
         if tries.forced:
-            yield from record_ineffective(account, call.cause)
+            if account.did_not_help(call.kind, forced=True):
+                yield from write_down(account, self._settings)
             return False
-        epoch = account.epoch
+        exchanges = account.known.exchanges
+        request = RenewalRequest(Urgency.FORCED, held, kind=call.kind, replayed=True)
         try:
-            renewed, _ = yield from self._renew(RenewalRequest(Urgency.FORCED, held))
+            renewed = yield from obtain(account, self._settings, request)
         except CoboAuthError:
-            # Refused, and not replaced: the next flow tries that first, lest a write be refused.
-            if account.refused is not held:
-                account.refuse(held, "")
+            # Refused, and not replayed: the next flow renews first, lest a write be refused.
+            if account.distrust(held, Trust.REFUSED):
+                yield from write_down(account, self._settings)
             raise
-        if account.epoch == epoch and tries.superseded < _MAX_SUPERSEDED:
+        if account.known.exchanges == exchanges and tries.superseded < _MAX_SUPERSEDED:
             # Taken over from another process, if at all: nothing was forced.
             tries.superseded += 1
         else:
@@ -158,77 +175,82 @@ class CoboFlow:
     def renew(self) -> Flow[HeldToken]:
         """Get a token that was asked for after this call began."""
         account = self._account
-        need = RenewalRequest(
-            Urgency.EXPLICIT, account.held, sent_after=account.settings.clock.time()
+        known = account.known
+        # The exchange under way, if there is one, was sent before.
+        generation, under_way = known.generation, known.in_doubt
+        try:
+            record = yield from Load()
+        except StoreError:
+            record = None
+        if record is not None:
+            generation = max(generation, record.generation)
+            under_way = under_way or record.pending is not None
+        request = RenewalRequest(
+            Urgency.EXPLICIT,
+            after_generation=generation + under_way,
+            after_exchange=known.exchanges,
         )
-        held, _ = yield from self._renew(need)
-        if held is None:
-            message = "another renewal came first, again and again"
-            raise RenewalTimeoutError(message)
-        return held
+        for _ in range(_MAX_RENEWALS):
+            held = yield from obtain(account, self._settings, request)
+            if held is not None:
+                return held
+        message = "another renewal came first, again and again"
+        raise RenewalTimeoutError(message)
 
     def forget(self) -> Flow[None]:
         """Drop the token here and in the store."""
-        return (yield from forget(self._account))
+        return (yield from forget(self._account, self._settings))
 
     # ----------------------------------------------------------------------- choose a token
     def _choose(self, *, write: bool) -> Flow[HeldToken]:
-        """Give the token to send; a write is in flight from here on."""
+        """Return the token to send; a write is in flight from here on."""
         account = self._account
-        clock = account.settings.clock
         tried: int | None = None
-        if account.unsaved is not None:
-            yield from save_later(account)
+        yield from save_later(account, self._settings)
         for _ in range(_MAX_RENEWALS):
             if write:
-                yield BeginWrite()
-            held = account.held
-            if held is not None and account.settled and held.is_fresh(clock):
-                return held
-            need = self._need(tried, write=write)
-            if need is None and held is not None:
+                yield from BeginWrite()
+            request = self._wanted(tried, write=write)
+            held = account.known.held
+            if request is None and held is not None:
                 return held
             if write:
-                yield EndWrite()
-            if need is not None:
-                renewed, tried = yield from self._renew(need)
-                if renewed is not None and not write:
-                    return renewed
+                yield from EndWrite()
+            if request is not None:
+                exchanges = account.known.exchanges
+                found = yield from obtain(account, self._settings, request)
+                if found is None or account.known.exchanges != exchanges:
+                    tried = account.known.exchanges
         message = "tokens expire, or are replaced, faster than they can be used"
         raise RenewalTimeoutError(message)
 
-    def _need(self, tried: int | None, *, write: bool) -> RenewalRequest | None:
-        """Tell what kind of renewal has to come first, if any.
+    def _wanted(self, tried: int | None, *, write: bool) -> RenewalRequest | None:
+        """Return which renewal has to come first, if any.
 
-        ``tried`` is the count of exchanges at the end of the last attempt; once tried, only
-        an exchange begun since, whose end nobody knows, is reason to try again.
+        ``tried`` is the count of exchanges after the last attempt; once tried, only an exchange
+        that has begun since, and whose end nobody knows, is reason to try again.
         """
         account = self._account
-        held, state = account.held, account.state
-        if held is None or state is TokenState.EXPIRED:
-            return RenewalRequest(Urgency.REQUIRED, None)
-        if account.begun and account.epoch != tried:
-            return RenewalRequest(Urgency.DOUBT, held, patient=write)
-        if tried is not None:
+        urgency, trust, known = account.urgency, account.trust, account.known
+        if urgency is None or urgency is Urgency.REQUIRED:
+            return None if urgency is None else RenewalRequest(urgency)
+        new_doubt = trust is Trust.UNKNOWN and known.exchanges != tried
+        if tried is not None and not (write and new_doubt):
             return None
-        cause = account.refused_cause
-        if account.refused is held and not (cause and account.forced_wait() > 0.0):
-            # A write that was refused is not repeated, so nothing shows that this helps. Without
-            # one the token was exposed, or no new one was to be had just now: that forces
-            # nothing, and a read need not wait for the next attempt.
-            patient = write or bool(cause)
-            return RenewalRequest(Urgency.DOUBT, held, patient=patient, cause=cause)
-        if state is TokenState.STALE:
-            return RenewalRequest(Urgency.EARLY, held, patient=write)
-        return None
-
-    def _renew(self, need: RenewalRequest) -> Flow[tuple[HeldToken | None, int]]:
-        return (yield from renew(self._account, need, verified=self._verified, shared=self._shared))
+        kind = known.trust.kind if trust is Trust.REFUSED else ""
+        if kind and account.forced_wait(kind):
+            # A write that was refused is not repeated, so nothing shows that this helps.
+            return None
+        # A write may be waiting for another process, which renews; a read goes on at once.
+        waits = write or trust in (Trust.REFUSED, Trust.EXPOSED)
+        if not account.attempt_allowed() and not (waits and self._settings.shared):
+            return None
+        return RenewalRequest(urgency, known.held, waits, kind)
 
 
 def signed_flow() -> Flow[None]:
     """Carry one request through that is only signed (Cobo Auth), without a token."""
-    answer: ResponseSummary = yield Send(None)
-    if classify_response(answer) is Verdict.CLOCK_OFF:
-        yield CorrectClock(answer.seconds_off or 0.0)
-        yield Send(None)
+    response = yield from Send(None)
+    if classify_response(response) is Verdict.CLOCK_OFF:
+        yield from CorrectClock(response.seconds_off or 0.0)
+        yield from Send(None)

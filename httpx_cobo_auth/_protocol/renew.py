@@ -1,9 +1,9 @@
-"""One renewal, of all that may want one.
+"""One renewal, for all who may want one.
 
-In this order: the renewer's seat of this process, the store's lock, re-read (a newer token
-ends it), drain the writes in flight, note the exchange as begun, check that the lock will
-outlive it, exchange, save, release. Seat and lock are owned by whoever performs the effects,
-and released by it too where this generator is never resumed.
+A renewal belongs to the account, and not to the caller who noticed that it is due. So it runs on
+its own wherever somebody can run it, and callers wait for it side by side, or not at all. With
+plain ``auth=`` the exchange has to travel through the flow of one call: that caller obtains the
+renewal permit of this process, and the others wait until it is given back.
 
 Failures are raised only where the caller cannot go on without a new token.
 """
@@ -13,7 +13,8 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from httpx_cobo_auth._protocol.effects import Emit, Enter, Flow, Leave
+from httpx_cobo_auth._protocol.effects import Delegate, Emit, Enter, Flow, Leave
+from httpx_cobo_auth._protocol.known import Urgency
 from httpx_cobo_auth._protocol.renewal import Renewal
 from httpx_cobo_auth.errors import CoboAuthError, RenewalTimeoutError, TokenRefusedError
 
@@ -21,76 +22,95 @@ if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.account import Account
     from httpx_cobo_auth._protocol.effects import Entry
     from httpx_cobo_auth._protocol.renewal_request import RenewalRequest
+    from httpx_cobo_auth._protocol.settings import Settings
     from httpx_cobo_auth._protocol.tokens import HeldToken
 
-__all__ = ["renew"]
+__all__ = ["obtain", "renew"]
 
 
-def renew(
-    account: Account, need: RenewalRequest, *, verified: bool, shared: bool
-) -> Flow[tuple[HeldToken | None, int]]:
-    """Get a token that meets the need.
+def obtain(account: Account, settings: Settings, request: RenewalRequest) -> Flow[HeldToken | None]:
+    """Return a token that meets the request, once somebody has renewed it.
 
-    Gives ``None`` where none was to be had and the caller can do without, or where forced
-    renewals are being held off. Gives, too, the count of exchanges that this takes account of:
-    those begun by the end of our own attempt, or before somebody else's.
-
-    Args:
-        account: whose.
-        need: what for.
-        verified: whether the environment has a key to verify answers by.
-        shared: whether other processes may write to the same store.
+    Returns ``None`` where no token could be obtained and the caller can do without one, or where
+    forced renewals are being held off.
 
     Raises:
         TokenUnavailableError: no token, and the caller cannot do without.
         StoreError: the same, because of the store.
 
     """
-    held = need.met_by(account)
+    held = request.met_by(account)
     if held is not None:
-        return held, account.epoch
-    epoch = account.epoch
-    if not (yield from _enter(account, need)):
-        return need.met_by(account, doubtful=True), epoch
-    renewal = Renewal(account, need, verified=verified, shared=shared)
+        return held
+    clock = account.clock
+    deadline = clock.monotonic() + request.patience(settings)
+    while True:
+        left = max(0.0, deadline - clock.monotonic())
+        # Others may be sending an early one: what that takes is nobody's to wait for.
+        entry = yield from Delegate(request, left, until_locked=request.urgency is Urgency.EARLY)
+        if entry is None:
+            return (yield from renew(account, settings, request))
+        # One that ran for this very request has done what can be done.
+        if _settled(account, request, entry) or entry.entered or request.optional:
+            return request.met_by(account, doubtful=True)
+
+
+def renew(account: Account, settings: Settings, request: RenewalRequest) -> Flow[HeldToken | None]:
+    """Renew here, unless somebody else does. Returns and raises as ``obtain``."""
+    held = request.met_by(account)
+    if held is not None:
+        return held
+    clock = account.clock
+    deadline = clock.monotonic() + request.patience(settings)
+    if not (yield from _enter(account, request, deadline)):
+        return request.met_by(account, doubtful=True)
+    renewal = Renewal(account, settings, request)
     failure: CoboAuthError | None = None
     try:
-        held = yield from renewal.run()
+        held = yield from renewal.run(deadline)
     except CoboAuthError as error:
         failure = error
         renewal.failed(error)
-    epoch = account.epoch
     # An optional attempt is a short one: what it failed of is nothing for others to raise.
-    yield Leave(None if need.optional else failure)
-    for event in renewal.news.events:
-        yield Emit(event)
-    if failure is None or need.optional:
-        return held, epoch
-    held = need.met_by(account, doubtful=True)
+    yield from Leave(None if request.optional else failure)
+    for event in renewal.reports.events:
+        yield from Emit(event)
+    if failure is None or request.optional:
+        return held
+    held = request.met_by(account, doubtful=True)
     if held is None or isinstance(failure, TokenRefusedError):
         raise failure
     # The endpoint gives no answer; an old token that may still work is better than none.
-    return held, epoch
+    return held
 
 
-def _enter(account: Account, need: RenewalRequest) -> Flow[bool]:
-    """Take the seat; ``False`` where somebody else's renewal has settled the matter."""
-    clock = account.settings.clock
-    patience = account.settings.timeouts.wait if need.patient else 0.0
-    deadline = clock.monotonic() + patience
+def _enter(account: Account, request: RenewalRequest, deadline: float) -> Flow[bool]:
+    """Obtain the permit; ``False`` where somebody else's renewal has settled the matter."""
     while True:
-        entry: Entry = yield Enter(max(0.0, deadline - clock.monotonic()))
+        entry = yield from Enter(max(0.0, deadline - account.clock.monotonic()))
         if entry.entered:
             return True
-        # A token in doubt will do only where there was no answer, or no end.
-        ineffective = entry.error is not None or not entry.ended
-        if need.met_by(account, doubtful=ineffective) is not None:
+        if _settled(account, request, entry):
             return False
-        if need.optional and (entry.error is not None or not entry.ended):
-            return False
-        if entry.error is not None:
-            # One attempt for all who waited; each raises an error of its own.
-            raise copy.copy(entry.error)
-        if not entry.ended:
-            message = "waited in vain for another renewal in this process to end"
-            raise RenewalTimeoutError(message)
+
+
+def _settled(account: Account, request: RenewalRequest, entry: Entry) -> bool:
+    """Whether somebody else's renewal has settled the matter; if not, it is ours to renew.
+
+    Raises:
+        CoboAuthError: what that one failed of.
+
+    """
+    # A token in doubt will do only where there was no answer, or no end.
+    in_vain = entry.error is not None or not entry.ended
+    if request.met_by(account, doubtful=in_vain) is not None:
+        return True
+    if request.optional and in_vain:
+        return True
+    if entry.error is not None:
+        # One attempt for all who waited; each raises an error of its own.
+        raise copy.copy(entry.error)
+    if not entry.ended:
+        message = "gave up waiting for another renewal in this process to end"
+        raise RenewalTimeoutError(message)
+    return False

@@ -1,18 +1,20 @@
-"""The renewal itself, by the one who has this process's seat.
+"""The renewal itself, by the one who has this process's renewal permit.
 
-In this order: the store's lock, re-read (a newer token ends it), drain the writes in flight,
+In this order: the store's lock, re-read (a newer token ends it), let the writes in flight end,
 note the exchange as begun, check that the lock will outlive it, exchange, save.
+
+The note counts the attempt as failed, until its outcome replaces it. So an attempt that is
+abandoned, or whose process dies, has failed for everybody who shares the store.
 """
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING
 
 from httpx_cobo_auth._protocol.effects import Drain, Flow, Load, LockStore, Outlives, Save, Sleep
-from httpx_cobo_auth._protocol.maintenance import newer_record
+from httpx_cobo_auth._protocol.known import Urgency
+from httpx_cobo_auth._protocol.maintenance import newer_record, save_token
 from httpx_cobo_auth._protocol.records import PendingExchange, Record
-from httpx_cobo_auth._protocol.renewal_request import Urgency
 from httpx_cobo_auth._protocol.reports import RenewalReports
 from httpx_cobo_auth._protocol.token_endpoint import Failed, exchange
 from httpx_cobo_auth.errors import (
@@ -27,123 +29,129 @@ if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.account import Account
     from httpx_cobo_auth._protocol.records import Version
     from httpx_cobo_auth._protocol.renewal_request import RenewalRequest
+    from httpx_cobo_auth._protocol.settings import Settings
     from httpx_cobo_auth._protocol.token_endpoint import Issued
-    from httpx_cobo_auth._protocol.tokens import HeldToken, Token
+    from httpx_cobo_auth._protocol.tokens import HeldToken
 
 __all__ = ["Renewal"]
 
 _REFUSAL_HOLD_S = 10.0
-_LONGEST_RETRY_AFTER_S = 600.0
 _CLEARANCE_S = 2.0
 _GRACE_FRACTION = 1 / 4
 
 
 class Renewal:
-    """A renewal by whoever has the seat."""
+    """A renewal by whoever has the permit."""
 
-    def __init__(
-        self, account: Account, need: RenewalRequest, *, verified: bool, shared: bool
-    ) -> None:
-        """Prepare; nothing is tried yet."""
-        self.news: RenewalReports = RenewalReports(account)
+    def __init__(self, account: Account, settings: Settings, request: RenewalRequest) -> None:
+        self.reports: RenewalReports = RenewalReports(account)
         self._account = account
-        self._settings = account.settings
-        self._need = need
-        self._verified = verified
-        self._shared = shared
+        self._settings = settings
+        self._request = request
         self._attempted = False
+        self._counted = False
         # Whether it counts as forced. Where an exchange was lost, that explains the refusal.
-        self._forced = need.forced and not account.begun
+        self._forced = request.forced and not account.known.in_doubt
 
     def failed(self, error: CoboAuthError) -> None:
         """Report a failure and remember it, unless it was only remembered itself."""
         if not self._attempted:
             return
-        retry_after = min(getattr(error, "retry_after", None) or 0.0, _LONGEST_RETRY_AFTER_S)
-        in_doubt = self._need.urgency is not Urgency.EARLY
-        self._account.early_failed(in_doubt=in_doubt, at_least=retry_after)
-        self.news.failed(error)
+        retry_after = getattr(error, "retry_after", None) or 0.0
+        if not self._counted:
+            self._account.attempt_failed(in_doubt=self._in_doubt, at_least=retry_after)
+        self.reports.failed(error)
         refused = isinstance(error, TokenRefusedError)
         asked = not isinstance(error, (StoreError, RenewalTimeoutError))
-        if refused or (asked and not self._need.optional):
+        if refused or (asked and not self._request.optional):
             hold = _REFUSAL_HOLD_S if refused else 0.0
             self._account.failed(error, at_least=max(hold, retry_after))
 
-    def run(self) -> Flow[HeldToken | None]:
-        """Renew, unless there is no need any more."""
-        account, need = self._account, self._need
-        held = need.met_by(account)
+    def run(self, deadline: float) -> Flow[HeldToken | None]:
+        """Renew, unless there is no need any more; wait for the store's lock until then."""
+        account, request = self._account, self._request
+        held = request.met_by(account)
         if held is not None:
             return held
         # A write waits for the store's lock all the same: another process may be renewing.
-        if not self._in_time and not (need.patient and self._shared):
+        if not self._in_time and not (request.waits and self._settings.shared):
             return None
         held_off = self._held_off
-        remembered = account.held_failure()
+        # Who asks explicitly gets an answer of now.
+        asks = request.urgency is Urgency.EXPLICIT
+        remembered = None if request.optional or asks else account.remembered_failure()
         # By another process; to wait for that forces nothing.
         under_way = False
-        if account.held is None or need.forced or (remembered is not None and not need.optional):
+        if account.known.held is None or request.forced or remembered is not None:
             # That needs no lock. Whoever would fail looks, however often that is: another
             # process may have got a token meanwhile.
             record = yield from self._glance()
-            under_way = self._shared and record is not None and record.pending is not None
+            under_way = self._settings.shared and record is not None and bool(record.pending)
             held = self._take_over(record) if record is not None and not record.pending else None
             if held is not None:
                 return held
         if held_off and not under_way:
             return None
-        if remembered is not None and not need.optional and not held_off:
-            raise copy.copy(remembered)
-        self._attempted = True
-        settings = self._settings
-        longest = settings.timeouts.early_exchange if need.optional else settings.timeouts.lock
-        locked: bool = yield LockStore(longest if need.patient else 0.0)
-        if locked:
+        if remembered is not None and not held_off:
+            raise remembered
+        if (yield from self._lock(deadline)):
+            self._attempted = True
             return (yield from self._locked())
-        if need.optional or held_off:
+        if request.optional or held_off:
+            # Somebody else renews: no reason to ask for the lock at every request.
+            account.postpone()
             return None
-        message = "waited in vain for another process to renew the token"
+        self._attempted = True
+        message = "gave up waiting for another process to renew the token"
         raise RenewalTimeoutError(message)
+
+    def _lock(self, deadline: float) -> Flow[bool]:
+        limits, request = self._settings.timeouts, self._request
+        longest = limits.early_exchange if request.optional else limits.lock
+        left = max(0.0, deadline - self._account.clock.monotonic())
+        return (yield from LockStore(min(longest, left)))
+
+    @property
+    def _in_doubt(self) -> bool:
+        return self._request.urgency is not Urgency.EARLY
 
     @property
     def _in_time(self) -> bool:
         """Whether a renewal that could as well come later may be tried now."""
-        return not self._need.optional or self._account.early_allowed()
+        return not self._request.optional or self._account.attempt_allowed()
 
     @property
     def _held_off(self) -> bool:
         """Whether renewals that refusals ask for have to wait."""
-        return self._forced and self._account.forced_wait() > 0.0
+        return self._forced and self._account.forced_wait(self._request.kind) > 0.0
 
     def _glance(self) -> Flow[Record | None]:
-        """Give the stored record, if it can be read just now."""
+        """Return the stored record, if it can be read just now."""
         try:
-            record: Record | None = yield Load()
+            return (yield from Load())
         except StoreError:
             return None
-        return record
 
     def _take_over(self, record: Record) -> HeldToken | None:
         account = self._account
         if account.is_newer(record):
+            self.reports.taken_over(account.adopt(record))
+        else:
             account.saw(record)
-            self.news.taken_over(account.adopt(record))
-        return self._need.met_by(account)
+        return self._request.met_by(account)
 
     def _locked(self) -> Flow[HeldToken | None]:
         account = self._account
-        record: Record = (yield Load()) or Record()
+        record = (yield from Load()) or Record()
         expected = record.version
-        unsaved = account.unsaved
-        if unsaved is not None and unsaved.expected == expected:
+        unsaved = account.known.unsaved
+        if unsaved is not None and unsaved.replaces(record):
             record = unsaved.record
-        else:
-            account.unsaved = None
-        # Also where an exchange of ours, for which no note could be written, was lost.
-        lost = account.begun and not account.is_newer(record)
+        elif unsaved is not None:
+            account.saved(record)  # It moved on: ours is of no use any more.
+        lost = account.known.in_doubt and not account.is_newer(record)
         broken = lost or record.pending is not None or account.rolled_back(record)
         held = self._take_over(record)
-        account.saw(record)
         if broken:
             # An exchange whose end nobody knows: the token may have died with it.
             account.begin()
@@ -154,102 +162,140 @@ class Renewal:
             return None
         if not (yield from self._writes_ended()):
             return None
-        spend = None if broken or record.token is None else record.token
-        if spend is not None and spend.refresh_token is None:
-            spend = None
-        return (yield from self._exchange(record, expected, spend))
+        return (yield from self._exchange(record, expected, broken=broken))
 
     def _writes_ended(self) -> Flow[bool]:
-        """Drain the writes in flight: a new token may kill the one they carry."""
-        drained: bool = yield Drain(self._settings.timeouts.drain)
-        if not drained and self._need.urgency is Urgency.EARLY:
-            self._account.early_failed()
+        """Let the writes in flight end: a new token may kill the one that they carry."""
+        limits, account, request = self._settings.timeouts, self._account, self._request
+        held = account.usable
+        if self._settings.shared and held is not None and request.optional:
+            # Those of other processes, which wait for the store's lock before the next one.
+            yield from Sleep(min(limits.grace, held.token.renewal_window * _GRACE_FRACTION))
+        drained = yield from Drain(limits.drain)
+        if not drained and request.urgency is Urgency.EARLY:
+            account.attempt_failed(in_doubt=False)
             return False
-        held = self._account.usable
-        if self._shared and held is not None and self._need.optional:
-            window = held.token.renewal_window
-            yield Sleep(min(self._settings.timeouts.grace, window * _GRACE_FRACTION))
         return True
 
     def _exchange(
-        self, record: Record, expected: Version, spend: Token | None
+        self, record: Record, expected: Version, *, broken: bool
     ) -> Flow[HeldToken | None]:
-        account, need, settings = self._account, self._need, self._settings
-        pending = PendingExchange(settings.new_owner(), settings.clock.time())
-        noted = record.with_pending(pending)
-        try:
-            yield Save(noted, expected)
+        account, request, settings = self._account, self._request, self._settings
+        spend = None if broken else record.token
+        if spend is not None and spend.refresh_token is None:
+            spend = None
+        owner = settings.new_owner()
+        noted = yield from self._note(record, expected, owner)
+        if isinstance(noted, Record) and noted.pending is None:
+            return self._take_over(noted)
+        if noted is None:
+            # No note, no refresh token: whoever comes next could send it a second time.
+            spend = None
+        else:
             expected = noted.version
-            account.unsaved = None
+        limit = self._limit
+        if not (yield from Outlives(limit + _CLEARANCE_S)):
+            yield from self._take_back(record, noted)
+            message = "the store's lock would not outlive the exchange"
+            raise RenewalTimeoutError(message)
+        # Of now: should another take over from us meanwhile, its record is no older than ours.
+        generation = account.known.generation + 1
+        number = account.begin()
+        result = yield from exchange(account, settings, spend, early=request.optional)
+        if isinstance(result, Record):
+            held = self._take_over(result)
+            if held is None and request.urgency is Urgency.FORCED:
+                # Not None: an exchange has been sent, so the flow must not end with its reply.
+                message = "somebody else renewed meanwhile, but that token has expired as well"
+                raise RenewalTimeoutError(message)
+            return held
+        if isinstance(result, Failed):
+            yield from self._came_to_nothing(result, record, noted, broken=broken)
+            raise result.error
+        return (yield from self._adopt(result, generation, number, expected, owner))
+
+    @property
+    def _limit(self) -> float:
+        limits = self._settings.timeouts
+        return limits.early_exchange if self._request.optional else limits.exchange
+
+    def _note(self, record: Record, expected: Version, owner: str) -> Flow[Record | None]:
+        """Return the record with the exchange noted; another, if somebody else renewed meanwhile.
+
+        Returns ``None`` where nothing could be saved, and the renewal has to be all the same.
+        """
+        account = self._account
+        now = account.clock.time()
+        self._counted = True
+        attempts = account.attempt_failed(in_doubt=self._in_doubt)
+        noted = record.revised(owner, pending=PendingExchange(owner, now), attempts=attempts)
+        try:
+            yield from Save(noted, expected)
         except StoreConflictError:
             # The lock lapsed, and somebody else went on: perhaps there is a token by now.
             theirs = yield from newer_record(account)
             if theirs is None:
                 raise
-            return self._take_over(theirs)
+            return theirs
         except StoreError as error:
-            if need.optional:
-                raise
-            # No note, no refresh token: whoever comes next could send it a second time.
-            self.news.save_failed(record.generation, error)
-            spend = None
-        early = need.optional
-        limit = settings.timeouts.early_exchange if early else settings.timeouts.exchange
-        if not (yield Outlives(limit + _CLEARANCE_S)):
-            yield from self._take_back(record, expected, noted=record.pending is not None)
-            message = "the store's lock would not outlive the exchange"
-            raise RenewalTimeoutError(message)
-        # Of now: should another take over from us meanwhile, its record is no older than ours.
-        generation = account.next_generation
-        account.begin()
-        result = yield from exchange(account, spend, verified=self._verified, early=early)
-        if isinstance(result, Record):
-            held = self._take_over(result)
-            if held is None and need.urgency is Urgency.FORCED:
-                # Not None: an exchange has been sent, so the flow must not end with its answer.
-                message = "somebody else renewed meanwhile, but that token has expired as well"
-                raise RenewalTimeoutError(message)
-            return held
-        if isinstance(result, Failed):
-            if spend is not None and result.unspent:
-                yield from self._take_back(record, expected, noted=False)
-                account.begun = False
-            raise result.error
-        return (yield from self._adopt(result, generation, expected))
+            # Perhaps it was saved all the same, and only the answer was lost.
+            stored = yield from self._glance()
+            if stored is None or stored.version != noted.version:
+                if self._request.optional:
+                    raise
+                self.reports.save_failed(record.generation, error)
+                return None
+        account.saved(noted)
+        return noted
 
-    def _take_back(self, record: Record, expected: Version, *, noted: bool) -> Flow[None]:
+    def _came_to_nothing(
+        self, result: Failed, record: Record, noted: Record | None, *, broken: bool
+    ) -> Flow[None]:
+        retry_after = getattr(result.error, "retry_after", None) or 0.0
+        if retry_after:
+            self._account.postpone(retry_after)
+        if result.unspent and not broken:
+            self._account.came_to_nothing()
+            yield from self._take_back(record, noted)
+        elif retry_after and noted is not None:
+            yield from self._revise(noted, noted)
+
+    def _take_back(self, record: Record, noted: Record | None) -> Flow[None]:
         """Take the note back: the refresh token has not left. An older note stays."""
-        if noted or record.version == expected:
-            return
-        try:
-            yield Save(record, expected)
-        except StoreError as error:
-            self.news.save_failed(record.generation, error)
+        if noted is not None:
+            yield from self._revise(record, noted)
 
-    def _adopt(self, issued: Issued, generation: int, expected: Version) -> Flow[HeldToken | None]:
+    def _revise(self, record: Record, noted: Record) -> Flow[None]:
+        """Save a record in place of the noted one, with what is known of attempts."""
         account = self._account
-        throttle = account.throttle
-        now = self._settings.clock.time()
-        if self._forced:
-            throttle = throttle.forced(now)
-            if self._need.cause:
-                throttle = throttle.ineffective(now, self._need.cause)
-            account.throttle = throttle
-            if throttle.contention(now) > 0.0:
-                self.news.contention(throttle.contention(now))
-        new = Record(generation, issued.token, None, throttle)
-        held = account.adopt(new)
-        account.unsaved = None
+        new = record.revised(self._settings.new_owner(), attempts=account.known.attempts)
         try:
-            yield Save(new, expected)
-        except StoreConflictError:
-            # The lock lapsed, and somebody else went on from our note: theirs counts.
-            theirs = yield from newer_record(account)
-            if theirs is not None:
-                self._take_over(theirs)
-                return account.held
+            yield from Save(new, noted.version)
         except StoreError as error:
-            account.keep_unsaved(new, expected)
-            self.news.save_failed(generation, error)
-        self.news.issued(held, implicit=issued.implicit)
+            self.reports.save_failed(record.generation, error)
+        else:
+            account.saved(new)
+
+    def _adopt(
+        self, issued: Issued, generation: int, number: int, expected: Version, owner: str
+    ) -> Flow[HeldToken | None]:
+        account = self._account
+        throttle, now = account.known.throttle, account.clock.time()
+        if self._forced and not self._request.replayed:
+            # Nothing will show that it helps, for that request is not repeated.
+            throttle = throttle.did_not_help(now, self._request.kind, forced=False)
+        elif self._forced:
+            throttle = throttle.forced(now)
+            if throttle.contention(now) > 0.0:
+                self.reports.contention(throttle.contention(now))
+        new = Record(generation, issued.token, None, throttle)
+        held = account.adopt(new, exchange=number)
+        problem = yield from save_token(account, new, expected, owner)
+        if isinstance(problem, Record):
+            # The lock lapsed, and somebody else went on from our note: theirs counts.
+            self._take_over(problem)
+            return account.known.held
+        if problem is not None:
+            self.reports.save_failed(generation, problem)
+        self.reports.issued(held, implicit=issued.implicit)
         return held

@@ -1,4 +1,4 @@
-"""The events of one renewal, collected while seat and lock are held, told afterwards."""
+"""The events of one renewal: collected while permit and lock are held, reported afterwards."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class RenewalReports:
             "base_url": key.base_url,
             "client_id": key.client_id,
             "org_id": key.org_id,
-            "at": self._account.settings.clock.time(),
+            "at": self._account.clock.time(),
         }
 
     def issued(self, held: HeldToken, *, implicit: bool) -> None:

@@ -8,16 +8,13 @@ import uuid
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
-from httpx_cobo_auth.clock import SystemClock
+from httpx_cobo_auth._protocol.tokens import DEFAULT_LIFETIME_S
 from httpx_cobo_auth.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from httpx_cobo_auth.clock import Clock
-
 __all__ = ["Settings", "Timeouts"]
-
 
 _EXCHANGES = frozenset({"exchange", "early_exchange", "request"})
 
@@ -56,24 +53,6 @@ class Timeouts:
         for limit in fields(self):
             _check(limit.name, getattr(self, limit.name))
 
-    @property
-    def seat(self) -> float:
-        """After this the next waiter takes the seat of a renewer that gives no sign of life."""
-        return self.lock + self.drain + self.grace + self.exchange + 10.0
-
-    @property
-    def wait(self) -> float:
-        """How long a caller waits for somebody else's renewal; a little longer than that."""
-        return self.seat + 5.0
-
-    @property
-    def lock_ttl(self) -> float:
-        """After this the store's lock is free again, if its owner died unnoticed.
-
-        Long enough for any exchange to end before, however short its own limit is.
-        """
-        return self.drain + self.grace + max(2 * self.exchange, self.early_exchange) + 5.0
-
 
 def _check(name: str, value: object) -> None:
     fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
@@ -84,19 +63,44 @@ def _check(name: str, value: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the flow goes by.
+    """What the flows of one auth object go by.
 
     Attributes:
-        clock: where the time is read.
         replay_writes: whether a write answered by 500/1000 is sent again.
         timeouts: how long things may take.
-        new_owner: gives the name of an exchange, unlike any other's.
-        jitter: gives a number from 0 to 1.
+        verified: whether the environment has a key, so that an unsigned reply of the token
+            endpoint comes from somebody else.
+        shared: whether other processes may write to the same store.
+        default_lifetime: seconds that a token lives whose reply does not say so.
+        new_owner: returns the name of an exchange, unlike any other's.
+        jitter: returns a number from 0 to 1.
 
     """
 
-    clock: Clock = field(default_factory=SystemClock)
     replay_writes: bool = False
     timeouts: Timeouts = field(default_factory=Timeouts)
+    verified: bool = True
+    shared: bool = False
+    default_lifetime: float = DEFAULT_LIFETIME_S
     new_owner: Callable[[], str] = _new_owner
     jitter: Callable[[], float] = random.random
+
+    @property
+    def lease(self) -> float:
+        """Seconds after which another takes the permit of a renewal that shows no sign of life."""
+        limits = self.timeouts
+        return limits.lock + limits.drain + limits.grace + limits.exchange + 10.0
+
+    @property
+    def wait(self) -> float:
+        """Seconds for which a caller waits for somebody else's renewal: a little longer."""
+        return self.lease + 5.0
+
+    @property
+    def lock_ttl(self) -> float:
+        """Seconds after which the store's lock is free again, if its owner died unnoticed.
+
+        Long enough for any exchange to end before, however short its own limit is.
+        """
+        limits = self.timeouts
+        return limits.drain + limits.grace + max(2 * limits.exchange, limits.early_exchange) + 5.0

@@ -16,7 +16,7 @@ import enum
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from httpx_cobo_auth._confidential import Confidential
@@ -31,6 +31,7 @@ _WINDOW_S = 1200.0
 _WINDOW_FRACTION = 1 / 4
 _WINDOW_JITTER = 1 / 4
 _MARGIN_S = 30.0
+_LONGEST_SKEW_S = 60.0
 _MARGIN_FRACTION = 1 / 10
 _MAX_LIFETIME_S = 366 * 24 * 3600
 _MAX_TOKEN_LENGTH = 4096
@@ -107,47 +108,70 @@ class TokenState(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class HeldToken:
-    """A token as one process holds it: with its generation, and deadlines on both clocks.
+    """A token as one process holds it, with deadlines on both of its own clocks.
 
-    The wall clock may step, and the monotonic one means nothing in another process: the
-    earlier of the two deadlines wins.
+    The wall clock may step, and the monotonic one means nothing in another process and stands
+    still while the machine sleeps: the earlier of the two deadlines wins.
+
+    Attributes:
+        token: itself.
+        generation: higher than that of the token before.
+        exchange: the number of the exchange of this process that brought it; 0 where it was
+            found in the store.
+        unchecked: whether it was found in the store, and this machine's clock has not been
+            compared with the server's yet.
+
     """
 
     token: Token
     generation: int
-    stale_wall: float = field(repr=False)
-    stale_monotonic: float = field(repr=False)
-    expired_wall: float = field(repr=False)
-    expired_monotonic: float = field(repr=False)
+    exchange: int = 0
+    unchecked: bool = False
+    stale_wall: float = field(repr=False, default=0.0)
+    stale_monotonic: float = field(repr=False, default=0.0)
+    expired_wall: float = field(repr=False, default=0.0)
+    expired_monotonic: float = field(repr=False, default=0.0)
 
-    @classmethod
-    def now(cls, token: Token, generation: int, clock: Clock) -> HeldToken:
-        """Hold ``token`` from now on."""
-        wall, monotonic = clock.time(), clock.monotonic()
-        # A clock that stepped back makes no token live longer than it was given.
-        left = min(token.expires_at - wall, token.lifetime)
-        end = wall + left
+    def timed(self, clock: Clock, server_ahead: float) -> HeldToken:
+        """Return the token with deadlines, as seen from now.
+
+        Args:
+            clock: of this machine.
+            server_ahead: seconds by which the server's clock is ahead of the wall clock.
+
+        """
+        token, wall, monotonic = self.token, clock.time(), clock.monotonic()
+        now = wall + server_ahead
+        # A clock that stepped back makes no token live longer than it was given; and one that
+        # comes from the future has an age that nobody knows.
+        left = min(token.expires_at - now, token.lifetime)
+        if token.obtained_at > now + _LONGEST_SKEW_S:
+            left = 0.0
         stale, expired = token.renewal_window, token.margin
-        return cls(
-            token,
-            generation,
-            stale_wall=end - stale,
+        return replace(
+            self,
+            stale_wall=wall + left - stale,
             stale_monotonic=monotonic + left - stale,
-            expired_wall=end - expired,
+            expired_wall=wall + left - expired,
             expired_monotonic=monotonic + left - expired,
         )
 
     def is_fresh(self, clock: Clock) -> bool:
-        """Tell whether nothing needs to be done about it."""
+        """Whether nothing needs to be done about it."""
         return clock.monotonic() < self.stale_monotonic and clock.time() < self.stale_wall
 
     def state(self, clock: Clock) -> TokenState:
-        """Tell what it is good for now."""
+        """Return what it is good for now."""
         if self.is_fresh(clock):
             return TokenState.FRESH
         if clock.monotonic() < self.expired_monotonic and clock.time() < self.expired_wall:
             return TokenState.STALE
         return TokenState.EXPIRED
+
+    def stale_in(self, clock: Clock) -> float:
+        """Return the seconds until it should be renewed; 0.0 where it should be now."""
+        left = min(self.stale_monotonic - clock.monotonic(), self.stale_wall - clock.time())
+        return max(0.0, left)
 
 
 def parse_token_reply(

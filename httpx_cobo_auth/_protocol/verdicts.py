@@ -1,4 +1,4 @@
-"""What an answer means: for the caller's request, and for an exchange of tokens.
+"""What a response means: to the caller's request, and to a token request.
 
 Statuses and codes: Cobo's documentation, "Error codes" and "Authentication with Cobo OAuth".
 """
@@ -51,7 +51,7 @@ _TOO_MANY_REQUESTS = 429
 
 
 class Verdict(enum.Enum):
-    """What the server's answer to the caller's request says about our credentials."""
+    """What the response to the caller's request says about our credentials."""
 
     ACCEPTED = enum.auto()
     """Nothing that another token could change."""
@@ -64,26 +64,28 @@ class Verdict(enum.Enum):
     CLOCK_OFF = enum.auto()
     """Refused, and the nonce is far from the server's time."""
     INCURABLE = enum.auto()
-    """Refused for what no token can mend: key, signature, address, environment."""
+    """Refused for what no token cures: key, signature, address, environment."""
 
 
-def classify_response(answer: ResponseSummary) -> Verdict:
-    """Tell what an answer to the caller's request means."""
-    if answer.status not in READ_STATUSES:
+def classify_response(response: ResponseSummary) -> Verdict:
+    """Return what the response to the caller's request means."""
+    if response.status not in READ_STATUSES:
         return Verdict.ACCEPTED
-    if answer.status == _UNAUTHORIZED:
-        if _clock_is_off(answer.seconds_off):
+    if response.status == _UNAUTHORIZED:
+        if _clock_is_off(response.seconds_off):
             return Verdict.CLOCK_OFF
-        return Verdict.INCURABLE if answer.error_code in _INCURABLE else Verdict.REFUSED
-    if answer.status == _FORBIDDEN:
-        return Verdict.FORBIDDEN if answer.error_code in _NO_PERMISSION else Verdict.ACCEPTED
-    if answer.error_code == _EXPIRED_OR_WORSE:
+        return Verdict.INCURABLE if response.error_code in _INCURABLE else Verdict.REFUSED
+    if response.status == _FORBIDDEN:
+        forbidden = response.error_code in _NO_PERMISSION
+        return Verdict.FORBIDDEN if forbidden else Verdict.ACCEPTED
+    if response.error_code == _EXPIRED_OR_WORSE or response.empty:
+        # The code of a response to HEAD stands in a body that it does not have.
         return Verdict.REFUSED_OR_FAILED
     return Verdict.ACCEPTED
 
 
 def error_code_of(body: bytes) -> int | None:
-    """Give the ``error_code`` of one of Cobo's errors, ``None`` where it is no such thing."""
+    """Return the ``error_code`` of one of Cobo's errors, ``None`` where it is no such thing."""
     return _code_in(_json_object(body))
 
 
@@ -100,6 +102,8 @@ class Outcome(enum.Enum):
     """Cobo refused it."""
     EXPOSED = enum.auto()
     """It was redirected, and went who knows where."""
+    CACHED = enum.auto()
+    """A cache on the way answered it, with a token of before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +129,11 @@ def classify_exchange(
     spend: Token | None,
     sent_at: float,
     now: float,
+    default_lifetime: float,
+    cached: bool = False,
     known: Token | None = None,
 ) -> Token | ExchangeFailure:
-    """Tell what came of an exchange.
+    """Return what came of a token request.
 
     Args:
         answer: of the token endpoint, or why there is none.
@@ -136,6 +142,8 @@ def classify_exchange(
         spend: the token whose refresh token was sent; ``None`` for ``org_implicit``.
         sent_at: when, in seconds since the epoch.
         now: seconds since the epoch.
+        default_lifetime: seconds that a token lives whose reply does not say so.
+        cached: whether a cache answered in the endpoint's place.
         known: another token that an error must not repeat.
 
     """
@@ -144,30 +152,40 @@ def classify_exchange(
             return ExchangeFailure(Outcome.EXPOSED, answer.error)
         outcome = Outcome.UNPROCESSED if answer.unsent else Outcome.UNKNOWN
         return ExchangeFailure(outcome, answer.error)
+    if cached:
+        message = (
+            "the token endpoint's reply is older than the request for it: a cache on the way "
+            "answered. Exclude /oauth/token from caching"
+        )
+        return ExchangeFailure(Outcome.CACHED, TokenReplyError(message, status=answer.status))
     signed = not verified or answer.server_time is not None
-    if 200 <= answer.status < 300:  # noqa: PLR2004 - what 2XX means
-        return _judge_success(answer, signed=signed, spend=spend, sent_at=sent_at, now=now)
-    return _judge_error(answer, _said(answer, spend, known), signed=signed)
-
-
-def _judge_success(
-    answer: ExchangeReply, *, signed: bool, spend: Token | None, sent_at: float, now: float
-) -> Token | ExchangeFailure:
-    if answer.body is None:
-        reason = "it is too long"
-    elif not signed:
+    if not 200 <= answer.status < 300:  # noqa: PLR2004 - what 2XX means
+        return _classify_error(answer, _said(answer, spend, known), signed=signed)
+    if not signed:
         message = "the token endpoint's reply is not signed by Cobo's key for this environment"
         return ExchangeFailure(Outcome.UNKNOWN, ResponseSignatureError(message))
-    else:
-        token = parse_token_reply(answer.body, sent_at=sent_at, obtained_at=now, previous=spend)
-        if isinstance(token, Token):
-            return token
-        reason = token
-    message = f"the token endpoint's reply (HTTP {answer.status}) breaks the protocol: {reason}"
-    return ExchangeFailure(Outcome.UNKNOWN, TokenReplyError(message, status=answer.status))
+    token: Token | str = "it is too long"
+    if answer.body is not None:
+        token = parse_token_reply(
+            answer.body,
+            sent_at=sent_at,
+            obtained_at=now,
+            previous=spend,
+            default_lifetime=default_lifetime,
+        )
+    if isinstance(token, Token):
+        return token
+    return _broken_reply(answer.status, token)
 
 
-def _judge_error(answer: ExchangeReply, said: dict[str, Any], *, signed: bool) -> ExchangeFailure:
+def _broken_reply(status: int, reason: str) -> ExchangeFailure:
+    message = f"the token endpoint's reply (HTTP {status}) breaks the protocol: {reason}"
+    return ExchangeFailure(Outcome.UNKNOWN, TokenReplyError(message, status=status))
+
+
+def _classify_error(
+    answer: ExchangeReply, said: dict[str, Any], *, signed: bool
+) -> ExchangeFailure:
     status = answer.status
     if status == _TOO_MANY_REQUESTS or (signed and said["error_code"] in _TOO_MANY):
         message = f"the token endpoint limits the rate of requests ({_in_words(status, said)})"
@@ -190,7 +208,7 @@ def _judge_error(answer: ExchangeReply, said: dict[str, Any], *, signed: bool) -
 
 
 def _said(answer: ExchangeReply, *tokens: Token | None) -> dict[str, Any]:
-    """Give the fields of either error shape, without any token that it may repeat."""
+    """Return the fields of either error shape, without any token that it may repeat."""
     secrets = [
         secret
         for token in tokens

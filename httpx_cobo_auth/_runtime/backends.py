@@ -1,285 +1,191 @@
-"""The two drivers, sync and async: they do what a performer leaves to them, and nothing else.
+"""What differs between sync and async: a backend for each, with the same methods.
 
-Each is one loop. An httpx request goes to the client whose flow it is; an operation is carried
-out; its result, or the exception, goes back. A driver releases what its performer holds.
+What a method of the async one returns has to be awaited. Whoever calls it says ``yield from
+resolve(...)``, and gets the value: at once, or once the client whose flow it is has awaited it.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import threading
 import time
-from typing import TYPE_CHECKING, Any, TypeVar, assert_never, cast
+from collections.abc import Awaitable, Generator
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-import anyio
-import anyio.lowlevel
-import anyio.to_thread
-
-from httpx_cobo_auth._runtime.bodies import aread_answer, atake_body, read_answer, take_body
-from httpx_cobo_auth._runtime.ops import CallStore, How, Op, Pause, ReadAnswer, SendOwn, TakeBody
+from httpx_cobo_auth._runtime.bodies import read_answer, take_body
+from httpx_cobo_auth._runtime.promises import Promise, SyncWaiter
+from httpx_cobo_auth._runtime.store_threads import run_in_thread
+from httpx_cobo_auth.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator
+    from collections.abc import Callable
 
     import httpx
 
-    from httpx_cobo_auth._runtime.ops import AnyOp, Steps
-    from httpx_cobo_auth._runtime.performer import Performer
-    from httpx_cobo_auth._runtime.permits import Home
+    from httpx_cobo_auth._runtime.promises import EventLoop, Waiter
 
-__all__ = ["AsyncDriver", "AsyncWaiter", "SyncDriver", "SyncWaiter"]
+__all__ = ["STORE_TIMEOUT_S", "Backend", "Steps", "SyncBackend", "resolve", "store_call"]
 
 _T = TypeVar("_T")
-_STORE_THREADS = 8
-_STORE_TIMEOUT_S = 20.0
+STORE_TIMEOUT_S = 20.0
 
-_limiter: anyio.lowlevel.RunVar[anyio.CapacityLimiter] = anyio.lowlevel.RunVar(
-    "httpx_cobo_auth_store_threads"
-)
+Steps = Generator["httpx.Request | Awaitable[Any]", Any, _T]
+"""What a client goes through: requests to send, awaitables to await; and what is returned."""
 
 
-# ------------------------------------------------------------------------------------- sync
-class SyncWaiter:
-    """A thread that waits.
+def resolve(value: _T | Awaitable[_T]) -> Steps[_T]:
+    """Return a value, awaited where it has to be."""
+    if isinstance(value, Awaitable):
+        return cast("_T", (yield value))
+    return value
 
-    By a bare lock: what wakes it may be garbage that this very thread collects while it
-    begins to wait, and an ``Event`` would have its own lock taken at that moment.
+
+class Backend(Protocol):
+    """How to wait, to send, and to call a store.
+
+    Attributes:
+        client: sends exchanges by itself, so that renewals can run on their own; ``None`` where
+            they have to travel through the flow.
+
     """
 
-    def __init__(self) -> None:
-        """Wait for nothing yet."""
-        self._asleep = threading.Lock()
-        self._asleep.acquire()
+    client: Any
 
-    def wake(self) -> None:
-        """End the waiting."""
-        with contextlib.suppress(RuntimeError):  # woken already
-            self._asleep.release()
+    def loop(self) -> EventLoop | None:
+        """Return the event loop that runs, if this is an async backend."""
+        ...
 
-    def wait(self, seconds: float) -> None:
-        """Wait until woken, or for that long."""
-        self._asleep.acquire(timeout=seconds)
+    def identity(self) -> object:
+        """Return what can tell this task, or thread, from others."""
+        ...
+
+    def waiter(self) -> Waiter:
+        """Return something to wait by."""
+        ...
+
+    def sleep(self, seconds: float) -> Awaitable[None] | None:
+        """Let time pass."""
+        ...
+
+    def send(self, request: httpx.Request, limit: float) -> Any:  # noqa: ANN401 - of its family
+        """Send a request by the backend's own client, unread; give up after ``limit`` seconds."""
+        ...
+
+    def read(self, response: httpx.Response, *, whole: bool) -> bytes | Awaitable[Any] | None:
+        """Read a response to the caller's request; ``None`` where it is too long."""
+        ...
+
+    def take(self, response: httpx.Response, limit: float) -> Any:  # noqa: ANN401 - see bodies
+        """Take the body out of a reply of the token endpoint, within so many seconds."""
+        ...
+
+    def call(self, method: Callable[[], Any], *, blocking: bool) -> Any:  # noqa: ANN401 - its result
+        """Call a store."""
+        ...
+
+    def start(self, run: Callable[[Backend], Steps[None]], promise: Promise[None]) -> bool:
+        """Have something run on its own with an empty context; whether that could be begun."""
+        ...
 
 
-class SyncDriver:
-    """Drives flows for sync clients.
+class SyncBackend:
+    """For sync clients.
 
     Args:
-        client: sends exchanges by itself where given; else they travel through the flow.
+        client: sends exchanges by itself where given.
 
     """
 
-    __slots__ = ("_client", "has_client")
+    __slots__ = ("client",)
 
     def __init__(self, client: httpx.Client | None = None) -> None:
-        """Send by that client."""
-        self._client = client
-        self.has_client: bool = client is not None
+        self.client: Any = client
 
-    def home(self) -> None:
-        """Give no event loop: a flow that no thread resumes is closed as garbage."""
+    def loop(self) -> None:
+        """Return no event loop: a flow that no thread resumes is closed as garbage."""
 
-    def new_waiter(self) -> SyncWaiter:
-        """Make something to wait by."""
+    def identity(self) -> object:
+        """Return the thread's number."""
+        return threading.get_ident()
+
+    def waiter(self) -> SyncWaiter:
+        """Return something to wait by."""
         return SyncWaiter()
 
-    def drive(
-        self, performer: Performer, steps: Steps[_T]
-    ) -> Generator[httpx.Request, httpx.Response, _T]:
-        """Go through the steps of one flow."""
-        request = performer.check()
-        if request is not None:
-            request.read()
-        result: Any = None
-        failure: Exception | None = None
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        time.sleep(seconds)
+
+    def send(self, request: httpx.Request, limit: float) -> httpx.Response:
+        """Send a request by the client. Its own time-outs bound each step."""
+        del limit
+        return cast(
+            "httpx.Response",
+            self.client.send(request, auth=None, follow_redirects=False, stream=True),
+        )
+
+    def read(self, response: httpx.Response, *, whole: bool) -> bytes | None:
+        """Read a response to the caller's request; ``None`` where it is too long."""
+        return response.read() if whole else read_answer(response)
+
+    def take(self, response: httpx.Response, limit: float) -> Any:  # noqa: ANN401 - see bodies
+        """Take the body out of a reply of the token endpoint, within so many seconds."""
+        return take_body(response, limit)
+
+    def call(self, method: Callable[[], _T], *, blocking: bool) -> _T:
+        """Call a store.
+
+        Signal handlers raise in the main thread only. There the call is made in another thread:
+        what is raised here is not the store's then, and is nobody's to catch.
+        """
+        del blocking
+        if threading.current_thread() is not threading.main_thread():
+            return method()
+        call = run_in_thread(method)
+        if call is None:
+            return method()
+        waiter = SyncWaiter()
+        call.add(waiter)
         try:
-            while True:
-                try:
-                    step = steps.send(result) if failure is None else steps.throw(failure)
-                except StopIteration as stop:
-                    return cast("_T", stop.value)
-                result = failure = None
-                if not isinstance(step, Op):
-                    result = yield step
-                    continue
-                try:
-                    # No request is an Op, but none is final, so that ty cannot know.
-                    result = self._carry_out(step)  # ty: ignore[invalid-argument-type]
-                except Exception as error:  # noqa: BLE001 - the performer's to sort out
-                    failure = error
+            if not call.done:
+                waiter.wait(STORE_TIMEOUT_S)
+            return store_call(call)
         finally:
-            steps.close()
-            release = performer.close()
-            if release is not None:
-                release()
+            call.dropped = True
 
-    def run(self, performer: Performer, steps: Steps[_T]) -> _T:
-        """Go through steps of which none is a request of the flow."""
-        driving = self.drive(performer, steps)
+    def start(self, run: Callable[[Backend], Steps[None]], promise: Promise[None]) -> bool:
+        """Run it in a daemon thread; a new thread's context is empty."""
+        thread = threading.Thread(
+            target=_exhaust,
+            args=(run, SyncBackend(self.client), promise),
+            name="httpx_cobo_auth renewal",
+            daemon=True,
+        )
         try:
-            next(driving)
-        except StopIteration as stop:
-            return cast("_T", stop.value)
-        raise AssertionError  # pragma: no cover - only flows with a request send one
-
-    def _own(self) -> httpx.Client:
-        assert self._client is not None  # noqa: S101 - a performer asks has_client first
-        return self._client
-
-    def _carry_out(self, op: AnyOp) -> Any:  # noqa: ANN401 - each has its own result
-        match op:
-            case ReadAnswer():
-                return op.response.read() if op.whole else read_answer(op.response)
-            case TakeBody():
-                return take_body(op.response, op.timeout)
-            case CallStore():
-                return op.method()
-            case Pause():
-                return op.waiter.wait(op.seconds) if op.waiter else time.sleep(op.seconds)
-            case SendOwn():
-                return self._own().send(op.request, auth=None, follow_redirects=False, stream=True)
-        assert_never(op)
+            thread.start()
+        except RuntimeError:  # no more threads, or the interpreter is about to end
+            return False
+        return True
 
 
-# ------------------------------------------------------------------------------------ async
-class AsyncWaiter:
-    """A task that waits, in asyncio or in trio, to be woken from any thread."""
-
-    def __init__(self) -> None:
-        """Wait for nothing yet, in the running event loop."""
-        self._event = anyio.Event()
-        self._loop: Any = anyio.lowlevel.current_token().native_token
-
-    def wake(self) -> None:
-        """End the waiting."""
-        try:
-            if hasattr(self._loop, "run_sync_soon"):
-                self._loop.run_sync_soon(self._event.set)
-            else:
-                self._loop.call_soon_threadsafe(self._event.set)
-        except RuntimeError:
-            # The loop is closed. Nobody waits there any more.
-            pass
-
-    async def wait(self, seconds: float) -> None:
-        """Wait until woken, or for that long."""
-        with anyio.move_on_after(seconds):
-            await self._event.wait()
+def _exhaust(
+    run: Callable[[Backend], Steps[None]], backend: SyncBackend, promise: Promise[None]
+) -> None:
+    """Go through steps of which none is a request of the flow, for they have a client."""
+    try:
+        for _ in run(backend):
+            raise AssertionError  # pragma: no cover - see above
+    finally:
+        promise.end()
 
 
-class AsyncDriver:
-    """Drives flows for async clients.
+def store_call(call: Promise[_T]) -> _T:
+    """Return what came of a call to a store.
 
-    Args:
-        client: sends exchanges by itself where given; else they travel through the flow.
+    Raises:
+        StoreUnavailableError: it has not ended.
 
     """
-
-    def __init__(self, client: httpx.AsyncClient | None = None) -> None:
-        """Send by that client."""
-        self._client = client
-        self.has_client: bool = client is not None
-
-    def home(self) -> Home | None:
-        """Give the asyncio event loop that runs, if it is one that runs."""
-        try:
-            return asyncio.get_running_loop()
-        except RuntimeError:
-            return None
-
-    def new_waiter(self) -> AsyncWaiter:
-        """Make something to wait by."""
-        return AsyncWaiter()
-
-    async def drive(
-        self, performer: Performer, steps: Steps[Any]
-    ) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Go through the steps of one flow."""
-        request = performer.check()
-        if request is not None:
-            await request.aread()
-        result: Any = None
-        failure: Exception | None = None
-        try:
-            while True:
-                try:
-                    step = steps.send(result) if failure is None else steps.throw(failure)
-                except StopIteration:
-                    return
-                result = failure = None
-                if not isinstance(step, Op):
-                    result = yield step
-                    continue
-                try:
-                    # As above.
-                    result = await self._carry_out(step)  # ty: ignore[invalid-argument-type]
-                except Exception as error:  # noqa: BLE001 - the performer's to sort out
-                    failure = error
-        finally:
-            steps.close()
-            await _finish(performer)
-
-    async def run(self, performer: Performer, steps: Steps[_T]) -> _T:
-        """Go through steps of which none is a request of the flow."""
-        found: list[_T] = []
-
-        def kept() -> Steps[None]:
-            # An async generator gives nothing when it ends.
-            found.append((yield from steps))
-
-        async for _ in self.drive(performer, kept()):
-            raise AssertionError  # pragma: no cover - only flows with a request send one
-        return found[0]
-
-    def _own(self) -> httpx.AsyncClient:
-        assert self._client is not None  # noqa: S101 - a performer asks has_client first
-        return self._client
-
-    async def _carry_out(self, op: AnyOp) -> Any:  # noqa: ANN401 - each has its own result
-        match op:
-            case ReadAnswer():
-                return await (op.response.aread() if op.whole else aread_answer(op.response))
-            case TakeBody():
-                with anyio.fail_after(op.timeout):
-                    return await atake_body(op.response)
-            case CallStore():
-                return await _call_store(op)
-            case Pause():
-                return await (op.waiter.wait(op.seconds) if op.waiter else anyio.sleep(op.seconds))
-            case SendOwn():
-                with anyio.fail_after(op.timeout):
-                    return await self._own().send(
-                        op.request, auth=None, follow_redirects=False, stream=True
-                    )
-        assert_never(op)
-
-
-async def _call_store(op: CallStore) -> Any:  # noqa: ANN401
-    match op.how:
-        case How.DIRECT:
-            return op.method()
-        case How.AWAIT:
-            with anyio.fail_after(_STORE_TIMEOUT_S):
-                return await op.method()
-        case How.THREAD:
-            with anyio.fail_after(_STORE_TIMEOUT_S):
-                return await _in_thread(op.method)
-    assert_never(op.how)
-
-
-async def _in_thread(method: Callable[[], _T]) -> _T:
-    # Of their own: handlers that block the default ones must not starve who has the lock.
-    try:
-        limiter = _limiter.get()
-    except LookupError:
-        limiter = anyio.CapacityLimiter(_STORE_THREADS)
-        _limiter.set(limiter)
-    return await anyio.to_thread.run_sync(method, abandon_on_cancel=True, limiter=limiter)
-
-
-async def _finish(performer: Performer) -> None:
-    release = performer.close()
-    if release is not None:
-        with anyio.CancelScope(shield=True), anyio.move_on_after(_STORE_TIMEOUT_S):
-            await (release() if performer.awaits else _in_thread(release))
+    if not call.done:
+        message = f"the token store took longer than {STORE_TIMEOUT_S:g} s"
+        raise StoreUnavailableError(message)
+    return call.result()

@@ -1,23 +1,25 @@
-"""Performing the flow's effects, but for the few operations that are a driver's.
+"""Performing the flow's effects: one ``Performer`` for each flow.
 
-One ``Performer`` for each flow. It sends what the flow wants sent, and reads what of the
-answers the flow has to know; the rest is done by its ``Holdings``.
+It sends what the flow wants sent, and reads what the flow has to know of the responses; permits
+and store are its ``Resources``. What it returns are *steps*: requests that the client whose flow
+it is has to send, and what an async client has to await.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, assert_never
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from httpx_cobo_auth._protocol.effects import (
     BeginWrite,
     CorrectClock,
+    Delegate,
     Drain,
     Effect,
     Emit,
     EndWrite,
     Enter,
+    Entry,
     Exchange,
     ExchangeFault,
     ExchangeReply,
@@ -32,11 +34,14 @@ from httpx_cobo_auth._protocol.effects import (
     Sleep,
     UnlockStore,
 )
+from httpx_cobo_auth._protocol.flow import Call
 from httpx_cobo_auth._protocol.verdicts import READ_STATUSES, error_code_of
+from httpx_cobo_auth._runtime.backends import resolve
+from httpx_cobo_auth._runtime.exchange_watch import ExchangeWatch
 from httpx_cobo_auth._runtime.family import family_of
-from httpx_cobo_auth._runtime.holdings import Holdings, MakesWaiters, parents
-from httpx_cobo_auth._runtime.ops import Pause, ReadAnswer, SendOwn, TakeBody
+from httpx_cobo_auth._runtime.parents import inside
 from httpx_cobo_auth._runtime.requests import check_redirects
+from httpx_cobo_auth._runtime.resources import Resources
 from httpx_cobo_auth.errors import CoboAuthError, RedirectedError, TokenEndpointError
 
 if TYPE_CHECKING:
@@ -44,25 +49,21 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from httpx_cobo_auth._runtime.ops import Steps
-    from httpx_cobo_auth._runtime.permits import Permit
+    from httpx_cobo_auth._protocol.renewal_request import RenewalRequest
+    from httpx_cobo_auth._protocol.tokens import HeldToken
+    from httpx_cobo_auth._runtime.backends import Backend, Steps
+    from httpx_cobo_auth._runtime.promises import Promise
     from httpx_cobo_auth._runtime.session import Session
+
+    Delegated = Callable[[Session, RenewalRequest, Backend], tuple[Promise[None] | None, bool]]
 
 __all__ = ["Performer"]
 
 _T = TypeVar("_T")
-_LONGEST_TEXT = 200
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_REPLAY_EXTENSION = "cobo_replay"
 _FINE = ResponseSummary(200)
-"""Any status that says nothing about our credentials."""
-
-
-class _Drives(MakesWaiters, Protocol):
-    """What a performer has to know of its driver."""
-
-    @property
-    def has_client(self) -> bool:
-        """Whether it can send exchanges by itself."""
-        ...
+"""Any response that says nothing about our credentials."""
 
 
 class Performer:
@@ -71,47 +72,130 @@ class Performer:
     Args:
         session: what the flows of one auth object share.
         request: of the caller; ``None`` where only a token is wanted.
-        member: a request or a client, to tell which family's requests to make; ``None``
-            where none are made.
-        driver: who waits, and may have a client of its own to send exchanges by; otherwise
-            they are yielded, and travel through the client whose flow it is.
+        backend: sync or async, with a client of its own to send exchanges by, or without.
+        delegate: has a renewal run on its own; ``None`` where there is no client for it.
+        promise: of the renewal that this flow is, where it runs on its own.
 
     """
 
     __slots__ = (
+        "_backend",
         "_base",
-        "_driver",
+        "_delegate",
         "_exchanges",
-        "_held",
-        "_member",
+        "_promise",
         "_request",
+        "_sent",
         "_sent_at",
         "_session",
+        "resources",
     )
 
     def __init__(
-        self, session: Session, request: httpx.Request | None, member: object, driver: _Drives
+        self,
+        session: Session,
+        request: httpx.Request | None,
+        backend: Backend,
+        delegate: Delegated | None = None,
+        promise: Promise[None] | None = None,
     ) -> None:
-        """Hold nothing yet."""
         self._session = session
         self._request = request
-        self._member = member
-        self._driver = driver
-        self._held: Holdings | None = None
+        self._backend = backend
+        self._delegate = delegate
+        self._promise = promise
         # Of the nonces, and of the monotonic clock, when the last request was signed.
-        self._base: float | None = None
-        self._sent_at: float | None = None
+        self._base = 0.0
+        self._sent_at = 0.0
         self._exchanges: tuple[httpx.Response, ...] = ()
+        self._sent: httpx.Response | None = None
+        self.resources = Resources(session, backend)
 
-    def check(self) -> httpx.Request | None:
-        """Give the request, once it is known to go to the right origin, before any I/O."""
-        if self._request is not None:
-            self._session.wire.check_origin(self._request)
-        return self._request
+    # ------------------------------------------------------------------------ the request
+    def carry(self) -> Steps[None]:
+        """Carry the caller's request through, whose body has been read."""
+        request, flow = self._request, self._session.flow
+        assert request is not None  # noqa: S101 - who has none does not come here
+        write = request.method not in _READS
+        if not write or self.resources.begin_write():
+            held = flow.ready()
+            if held is not None:
+                # The short way of most requests: the flow's first step is all there is.
+                response = yield from self._deliver(request, held)
+                if self._says_nothing(response):
+                    return
+                self._sent = response
+                yield from self.run(flow.request(self._call(request, write=write), held))
+                return
+            self.resources.end_write()
+        yield from self.run(flow.request(self._call(request, write=write)))
+
+    def _call(self, request: httpx.Request, *, write: bool) -> Call:
+        replay = write and (
+            self._session.settings.replay_writes
+            or request.extensions.get(_REPLAY_EXTENSION) is True
+        )
+        return Call(request.method, request.url, write, replay)
+
+    def _says_nothing(self, response: httpx.Response) -> bool:
+        return (
+            response.status_code not in READ_STATUSES
+            and not response.history
+            and not self._session.verify_responses
+        )
+
+    def _deliver(self, request: httpx.Request, held: HeldToken | None) -> Steps[httpx.Response]:
+        wire, resources = self._session.wire, self.resources
+        self._note_signing()
+        wire.sign(request, held.token if held is not None else None)
+        response: httpx.Response
+        if resources.write is None:
+            response = yield request
+        else:
+            with inside(resources.write, self._backend.identity()):
+                response = yield request
+            resources.end_write()
+        return response
+
+    def _send(self, effect: Send) -> Steps[ResponseSummary]:
+        session, request, held = self._session, self._request, effect.held
+        assert request is not None  # noqa: S101 - a flow that sends was given a request
+        response, self._sent = self._sent, None
+        if response is None:
+            response = yield from self._deliver(request, held)
+        if response.history:
+            self._scrub(response)
+            check_redirects(response, session.wire, exchange=False)
+        server_time = None
+        if held is not None and held.unchecked:
+            server_time = session.wire.claimed_time(response)
+        return (yield from self._summary(response, server_time))
+
+    def _summary(
+        self, response: httpx.Response, server_time: float | None
+    ) -> Steps[ResponseSummary]:
+        session, status = self._session, response.status_code
+        whole = session.verify_responses
+        if not whole and status not in READ_STATUSES:
+            return _FINE if server_time is None else ResponseSummary(200, server_time=server_time)
+        body = yield from resolve(self._backend.read(response, whole=whole))
+        if whole:
+            session.wire.verify(response, body)
+        if body is None or status not in READ_STATUSES:
+            # Longer than any error of Cobo's, and still holding the connection that an exchange
+            # would need: the caller's alone.
+            return ResponseSummary(200, server_time=server_time)
+        return ResponseSummary(
+            status,
+            error_code_of(body),
+            session.wire.seconds_off(response, body, self._base, self._sent_at),
+            empty=not body and response.request.method == "HEAD",
+            server_time=server_time,
+        )
 
     # --------------------------------------------------------------------------- the loop
     def run(self, flow: Flow[_T]) -> Steps[_T]:
-        """Perform effect after effect, and give what the flow returns."""
+        """Perform effect after effect, and return what the flow returns."""
         result: Any = None
         failure: CoboAuthError | None = None
         try:
@@ -119,153 +203,135 @@ class Performer:
                 effect = flow.send(result) if failure is None else flow.throw(failure)
                 result = failure = None
                 try:
-                    # Most flows are made of these two: they take the short way.
-                    if type(effect) is Send:
-                        result = yield from self._send(effect)
-                    elif type(effect) is not BeginWrite or not self._holdings.begin_write():
-                        result = yield from self._perform(effect)
+                    result = yield from self._perform(effect)
                 except CoboAuthError as error:
                     failure = error
         except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
+            return cast("_T", stop.value)
 
-    @property
-    def _holdings(self) -> Holdings:
-        if self._held is None:
-            self._held = Holdings(self._session, self._driver)
-        return self._held
-
-    def _perform(self, effect: Effect) -> Steps[Any]:  # noqa: C901, PLR0911, PLR0912 - one line for each effect
-        holdings = self._holdings
+    def _perform(self, effect: Effect[Any]) -> Steps[Any]:  # noqa: C901, PLR0911, PLR0912 - one line for each effect
+        resources, session = self.resources, self._session
         match effect:
-            case Send():  # pragma: no cover - takes the short way above
+            case Send():
                 return (yield from self._send(effect))
             case BeginWrite():
-                return (yield from holdings.await_write())
+                if not resources.begin_write():
+                    yield from resources.await_write()
+                return None
             case EndWrite():
-                return holdings.end_write()
+                return resources.end_write()
+            case Delegate():
+                return (yield from self._delegated(effect))
             case Enter():
-                return (yield from holdings.enter(effect.timeout))
+                return (yield from resources.enter(effect.timeout))
             case Leave():
-                return (yield from holdings.leave(effect.error))
+                yield from resources.unlock_store()
+                return resources.release_renewal(effect.error)
             case Drain():
-                return (yield from holdings.drain(effect.timeout))
+                return (yield from resources.drain(effect.timeout))
             case Exchange():
                 return (yield from self._exchange(effect))
             case Load():
-                return (yield from holdings.load())
+                return (yield from resources.load())
             case Save():
-                return (yield from holdings.save(effect.record, effect.expected))
+                return (yield from resources.save(effect.record, effect.expected))
             case LockStore():
-                return (yield from holdings.lock_store(effect.timeout))
+                locked = yield from resources.lock_store(effect.timeout)
+                if self._promise is not None:
+                    self._promise.reach()
+                return locked
             case UnlockStore():
-                return (yield from holdings.unlock_store())
+                return (yield from resources.unlock_store())
             case Outlives():
-                return holdings.remaining() >= effect.seconds
+                return resources.remaining() >= effect.seconds
             case CorrectClock():
-                return self._session.wire.nonces.correct_by(effect.seconds_off, self._base)
+                return session.wire.nonces.correct_by(effect.seconds_off, self._base)
             case Sleep():
-                return (yield Pause(effect.seconds))
+                return (yield from resolve(self._backend.sleep(effect.seconds)))
             case Emit():
-                return self._session.emit(effect.event)
-        assert_never(effect)
+                return (yield from resolve(session.emit(effect.event)))
+        raise AssertionError(effect)
 
-    # --------------------------------------------------------------------- requests, sent
-    def _send(self, effect: Send) -> Steps[ResponseSummary]:
-        session, request = self._session, self._request
-        assert request is not None  # noqa: S101 - a flow that sends was given a request
-        held, holdings = effect.held, self._held
-        wire = session.wire
-        self._signing()
-        wire.sign(request, held.token if held is not None else None)
-        response: httpx.Response
-        if holdings is None or holdings.write is None:
-            response = yield request
-        else:
-            response = yield from self._inside(holdings.write, request)
-            holdings.end_write()
-        if response.history:
-            self._scrub(response)
-            try:
-                check_redirects(response, wire, exchange=False)
-            except RedirectedError:
-                session.expose(held)
-                raise
-        status = response.status_code
-        if session.verify_responses:
-            body = yield ReadAnswer(response, whole=True)
-            wire.verify(response, body)
-        elif status not in READ_STATUSES:
-            return _FINE
-        else:
-            body = yield ReadAnswer(response)
-        if body is None:
-            # Longer than any error of Cobo's, and still holding the connection that an exchange
-            # would need: the caller's alone.
-            return _FINE
-        off = wire.seconds_off(response, body, self._base, self._sent_at)
-        return ResponseSummary(status, error_code_of(body), off)
-
-    def _exchange(self, effect: Exchange) -> Steps[ExchangeReply | ExchangeFault]:
-        session, timeout = self._session, effect.timeout
-        self._signing()
-        # By our own client, or along with the caller's request: with the name that it has.
-        sender: Any = self._member if self._driver.has_client else self._request
-        request = session.wire.exchange_request(
-            self._family.Request, session.account.key, effect.spend, timeout, sender=sender
+    def _delegated(self, effect: Delegate) -> Steps[Entry | None]:
+        if self._delegate is None:
+            return None
+        promise, mine = self._delegate(self._session, effect.request, self._backend)
+        if promise is None:
+            return None
+        return (
+            yield from self.resources.await_renewal(
+                promise, effect.timeout, mine=mine, until_locked=effect.until_locked
+            )
         )
+
+    # ------------------------------------------------------------------------- token requests
+    def _exchange(self, effect: Exchange) -> Steps[ExchangeReply | ExchangeFault]:
+        session, timeout, permit = self._session, effect.timeout, self.resources.renewal
+        assert permit is not None  # noqa: S101 - who exchanges has the permit
+        watch, wire = ExchangeWatch(), session.wire
+        self._note_signing()
+        # By our own client, or along with the caller's request: with the name that it has.
+        sender: Any = self._member
+        try:
+            request = wire.exchange_request(
+                self._family.Request,
+                session.account.key,
+                effect.spend,
+                timeout,
+                sender=sender,
+                again=effect.again,
+            )
+        except CoboAuthError as error:
+            return ExchangeFault(error.with_traceback(None), unsent=True)
+        is_async = self._backend.loop() is not None
+        request.extensions["trace"] = watch.tracer(is_async=is_async)
         deadline = time.monotonic() + timeout
-        to_send = SendOwn(request, timeout) if self._driver.has_client else request
         try:
-            response = yield from self._inside(self._holdings.seat, to_send)
-        except Exception as error:  # noqa: BLE001 - sorted out by _fault
-            return self._fault(error)
-        # An earlier exchange in its history may be a redirect that nobody followed.
-        self._scrub(response)
-        self._exchanges += (response,)
-        try:
-            check_redirects(response, session.wire, exchange=True)
-            body = yield TakeBody(response, max(0.1, deadline - time.monotonic()))
+            with inside(permit, self._backend.identity(), watch):
+                if self._backend.client is None:
+                    response = yield request
+                else:
+                    response = yield from resolve(self._backend.send(request, timeout))
+            # An earlier exchange in its history may be a redirect that nobody followed.
+            self._scrub(response)
+            self._exchanges += (response,)
+            check_redirects(response, wire, exchange=True)
+            left = max(0.1, deadline - time.monotonic())
+            body = yield from resolve(self._backend.take(response, left))
         except RedirectedError as error:
             return ExchangeFault(error.with_traceback(None), unsent=False)
-        except Exception as error:  # noqa: BLE001
-            return self._fault(error)
-        return session.wire.exchange_answer(response, body, self._base, self._sent_at)
+        except Exception as error:
+            if not self._is_fault(error, late=time.monotonic() >= deadline):
+                raise
+            unsent = watch.certainly_unsent(error, request, self._family)
+            return _fault(error, unsent=unsent)
+        finally:
+            _empty(request)
+        return wire.exchange_answer(response, body, self._base, self._sent_at)
 
-    def _signing(self) -> None:
-        """Take note of when a request is signed."""
+    def _note_signing(self) -> None:
         self._base = self._session.wire.nonces.base
-        self._sent_at = self._session.settings.clock.monotonic()
+        self._sent_at = self._session.account.clock.monotonic()
+
+    def _is_fault(self, error: Exception, *, late: bool) -> bool:
+        """Whether it is the exchange that failed.
+
+        Through a client of ours, whatever is raised concerns the exchange. In a flow of the
+        caller's own it may as well come from a signal handler, and must reach the caller.
+        """
+        if self._backend.client is not None:
+            return True
+        family = self._family
+        ours = isinstance(error, TimeoutError) and late
+        return ours or isinstance(error, (family.HTTPError, family.StreamError))
+
+    @property
+    def _member(self) -> Any:  # noqa: ANN401 - a request or a client, of either family
+        return self._request if self._backend.client is None else self._backend.client
 
     @property
     def _family(self) -> Any:  # noqa: ANN401 - a module, httpx or httpx2
         return family_of(self._member)
-
-    def _fault(self, error: Exception) -> ExchangeFault:
-        """Sort a failure to reach the token endpoint.
-
-        The error itself is let go of: it knows the request, and with it the refresh token.
-        """
-        family = self._family
-        if not isinstance(error, (family.HTTPError, family.StreamError, TimeoutError, OSError)):
-            raise error
-        unsent = isinstance(
-            error,
-            (family.ConnectError, family.ConnectTimeout, family.PoolTimeout, family.ProxyError),
-        )
-        what = "could not be reached" if unsent else "gave no answer"
-        text = f"{type(error).__name__}: {error}"[:_LONGEST_TEXT]
-        return ExchangeFault(TokenEndpointError(f"the token endpoint {what} ({text})"), unsent)
-
-    def _inside(self, ticket: Permit | None, request: httpx.Request | SendOwn) -> Steps[Any]:
-        assert ticket is not None  # noqa: S101 - an exchange has its seat, a write its ticket
-        reset = parents.set((*parents.get(), ticket.number))
-        try:
-            return (yield request)
-        finally:
-            # A flow can be closed from another task. The number means nothing by now.
-            with contextlib.suppress(ValueError):
-                parents.reset(reset)
 
     def _scrub(self, response: httpx.Response) -> None:
         """Take exchanges out of the history that the caller gets to see."""
@@ -276,11 +342,23 @@ class Performer:
             earlier.history = [past for past in earlier.history if id(past) not in mine]
 
     # ------------------------------------------------------------------------------ the end
-    @property
-    def awaits(self) -> bool:
-        """Whether the store is an async one."""
-        return self._session.awaits
-
     def close(self) -> Callable[[], Any] | None:
-        """Give back what is held; gives the release of the store's lock, if that is left."""
-        return self._held.close() if self._held is not None else None
+        """Give back what is held; returns the release of the store's lock, if that is left."""
+        return self.resources.close()
+
+
+def _fault(error: Exception, *, unsent: bool) -> ExchangeFault:
+    """Return the fault without the error: that knows the request, and with it the refresh token.
+
+    Not its text either, which may repeat what the server sent.
+    """
+    what = "could not be reached" if unsent else "gave no answer"
+    message = f"the token endpoint {what} ({type(error).__name__})"
+    return ExchangeFault(TokenEndpointError(message), unsent)
+
+
+def _empty(request: httpx.Request) -> None:
+    """Take the refresh token out of a request that an error may keep."""
+    request.stream = family_of(request).ByteStream(b"")
+    if hasattr(request, "_content"):
+        request._content = b""  # noqa: SLF001 - it has no way to forget its content

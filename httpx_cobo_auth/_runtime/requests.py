@@ -17,7 +17,13 @@ from httpx_cobo_auth._protocol.signing import (
     verified_time,
 )
 from httpx_cobo_auth._runtime.origins import OriginCheck
-from httpx_cobo_auth.errors import RedirectedError, ResponseSignatureError, WrongOriginError
+from httpx_cobo_auth.errors import (
+    CoboAuthError,
+    RedirectedError,
+    ResponseSignatureError,
+    SignerError,
+    WrongOriginError,
+)
 
 if TYPE_CHECKING:
     import httpx
@@ -63,9 +69,18 @@ class Wire:
         signer, headers = self._signer, request.headers
         headers["Biz-Api-Key"] = signer.public_key
         headers["Biz-Api-Nonce"] = nonce
-        headers["Biz-Api-Signature"] = signer.sign(digest).hex()
+        headers["Biz-Api-Signature"] = self._signature(digest)
         if token is not None:
             headers["Authorization"] = "Bearer " + token.access_token
+
+    def _signature(self, digest: bytes) -> str:
+        try:
+            return self._signer.sign(digest).hex()
+        except CoboAuthError:
+            raise
+        except Exception as error:
+            message = f"the signer failed ({type(error).__name__}); nothing was sent"
+            raise SignerError(message) from error
 
     def exchange_request(
         self,
@@ -130,8 +145,8 @@ class Wire:
         self,
         response: httpx.Response,
         body: ReplyBody | bytes | None,
-        base: float | None = None,
-        sent_at: float | None = None,
+        base: float,
+        sent_at: float,
     ) -> ExchangeReply:
         """Return what matters of an answer of the token endpoint.
 
@@ -149,9 +164,10 @@ class Wire:
             server_time=server_time,
             seconds_off=self._seconds_off(server_time, base, sent_at),
             retry_after=_retry_after(response.headers.get("Retry-After"), self._clock),
+            age=self._reply_age(response, server_time, base, sent_at),
         )
 
-    def reply_age(
+    def _reply_age(
         self,
         response: httpx.Response,
         server_time: float | None,
@@ -178,6 +194,13 @@ class Wire:
             sent_at=sent_at,
             signature=signature or "",
         )
+
+    def claimed_time(self, response: httpx.Response) -> float | None:
+        """Return the time at which the response says that it was signed, unverified."""
+        claimed, _ = signature_headers(response.headers.get)
+        if claimed is None or not claimed.isascii() or not claimed.isdecimal():
+            return None
+        return int(claimed[:20]) / 1000
 
     def seconds_off(
         self,

@@ -3,102 +3,83 @@
 from __future__ import annotations
 
 import inspect
-import logging
-import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from httpx_cobo_auth._forking import forget_on_fork
+from httpx_cobo_auth._cell import Cell
 from httpx_cobo_auth._protocol.account import Account
 from httpx_cobo_auth._protocol.flow import CoboFlow
-from httpx_cobo_auth._runtime.ops import How
-from httpx_cobo_auth._runtime.permits import Gate
-from httpx_cobo_auth._runtime.store_access import AsyncCustody, Custody
-from httpx_cobo_auth.errors import AsyncStoreError
-from httpx_cobo_auth.events import (
-    ContentionSuspected,
-    RenewalFailed,
-    SaveFailed,
-    TokenAcquired,
-    TokenRenewed,
-    TokenTakenOver,
-)
+from httpx_cobo_auth._runtime.event_log import log
+from httpx_cobo_auth._runtime.permits import Permits
+from httpx_cobo_auth._runtime.store_access import AsyncStoreAccess, StoreAccess
+from httpx_cobo_auth.errors import AsyncStoreError, ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from httpx_cobo_auth._protocol.records import StoreKey
     from httpx_cobo_auth._protocol.settings import Settings
-    from httpx_cobo_auth._protocol.tokens import HeldToken
+    from httpx_cobo_auth._runtime.promises import Promise
     from httpx_cobo_auth._runtime.requests import Wire
+    from httpx_cobo_auth.clock import Clock
     from httpx_cobo_auth.events import Event
     from httpx_cobo_auth.stores.base import AsyncTokenStore, TokenStore
 
 __all__ = ["Session"]
 
-_logger = logging.getLogger("httpx_cobo_auth")
-
 
 class _Shared:
-    """State and gate of one account in one store: one pair in a process, however many objects."""
+    """What all objects of one account share: one in a process, however many objects.
 
-    def __init__(self, store: object, key: StoreKey, settings: Settings) -> None:
+    Attributes:
+        account: what is known of the token.
+        permits: to renew, and to write.
+        renewal: the one that runs on its own, or ran last.
+        locker: who took the store's lock last of those that had the permit, if still there.
+
+    """
+
+    def __init__(self, store: object, key: StoreKey, clock: Clock) -> None:
         # Held, so that no other store gets this one's id while flows are under way.
         self.store = store
-        self.account: Account = Account(key, settings)
-        self.gate: Gate = Gate(settings.timeouts.seat)
-        self._locker: Callable[[], Custody | None] = _nobody
-        forget_on_fork(self, _Shared._forget)
-
-    def _forget(self) -> None:
-        self._locker = _nobody
-        self.account.forget()
-
-    @property
-    def locker(self) -> Custody | None:
-        """Who took the store's lock last of those that had the renewer's seat, if still there."""
-        return self._locker()
-
-    @locker.setter
-    def locker(self, custody: Custody) -> None:
-        # Weakly: a flow that is garbage lets go of the lock by itself.
-        self._locker = weakref.ref(custody)
+        self.account: Account = Account(key, clock)
+        self.permits: Permits = Permits()
+        self.renewal: Cell[Promise[None] | None] = Cell(_nothing)
+        self.locker: Cell[Callable[[], StoreAccess | None]] = Cell(lambda: _nothing)
 
 
-def _nobody() -> None:
+def _nothing() -> None:
     return None
 
 
-class _Registry:
-    """Finds what is shared, for as long as anybody shares it."""
-
-    def __init__(self) -> None:
-        self._known: weakref.WeakValueDictionary[Any, _Shared] = weakref.WeakValueDictionary()
-        self._reset()
-        forget_on_fork(self, _Registry._reset)
-
-    def _reset(self) -> None:
-        self._mutex = threading.Lock()
-
-    def share(self, store: object, key: StoreKey, settings: Settings) -> _Shared:
-        identity = getattr(store, "identity", None)
-        whose = (id(store) if identity is None else identity, key)
-        with self._mutex:
-            shared = self._known.get(whose)
-            if shared is None:
-                shared = self._known[whose] = _Shared(store, key, settings)
-            return shared
+_shared: Cell[weakref.WeakValueDictionary[Any, _Shared]] = Cell(weakref.WeakValueDictionary)
 
 
-_registry = _Registry()
+def _share(store: object, key: StoreKey, clock: Clock) -> _Shared:
+    identity = getattr(store, "identity", None)
+    # A clock of one's own is a world of one's own; its deadlines mean nothing by another.
+    whose = (id(store) if identity is None else identity, key, id(clock))
+    known = _shared.value
+    shared = known.get(whose)
+    if shared is None:
+        # Of two threads at once one wins, and both get the winner's.
+        shared = known.setdefault(whose, _Shared(store, key, clock))
+    return shared
 
 
 class Session:
     """What the flows of one auth object share.
 
     Attributes:
-        awaits: whether the store is an async one.
+        wire: makes requests.
+        settings: of this object.
+        verify_responses: whether the API's responses must be signed.
         shared: what all objects of the account share.
+        account: the same one's.
+        permits: the same one's.
+        flow: decides.
+        awaits: whether the store is an async one.
+        blocking: whether its methods may block.
 
     """
 
@@ -109,84 +90,43 @@ class Session:
         wire: Wire,
         store: TokenStore | AsyncTokenStore,
         settings: Settings,
+        clock: Clock,
         verify_responses: bool,
         on_event: Callable[[Event], object] | None,
     ) -> None:
         """Bind an account to a store."""
         self.wire = wire
-        self.store = store
         self.settings = settings
         self.verify_responses = verify_responses
-        self.how: How = _how(store)
-        self.awaits: bool = self.how is How.AWAIT
-        self._on_event = on_event
-        self.shared: _Shared = _registry.share(store, key, settings)
+        self.awaits: bool = inspect.iscoroutinefunction(store.load)
+        self.blocking: bool = not self.awaits and getattr(store, "blocking", True)
+        self.shared: _Shared = _share(store, key, clock)
         self.account: Account = self.shared.account
-        self.gate: Gate = self.shared.gate
-        verified = wire.environment.response_key is not None
-        self.flow: CoboFlow = CoboFlow(self.account, verified=verified, shared=store.shared)
+        self.permits: Permits = self.shared.permits
+        self.flow: CoboFlow = CoboFlow(self.account, settings)
+        self._store: Any = store
+        self._on_event = on_event
 
-    def custody(self) -> Custody | AsyncCustody:
-        """Give the store into the hands of one flow."""
-        key, ttl = self.account.key, self.settings.timeouts.lock_ttl
-        kind: Any = AsyncCustody if self.awaits else Custody
-        custody: Custody | AsyncCustody = kind(self.store, key, ttl)
-        return custody
+    def store_access(self) -> StoreAccess | AsyncStoreAccess:
+        """Return the store as one flow uses it."""
+        kind = AsyncStoreAccess if self.awaits else StoreAccess
+        return kind(self._store, self.account.key, self.settings.lock_ttl)
 
     def require_sync(self) -> None:
-        """Refuse to serve a sync client from an async store.
+        """Refuse to serve a sync client where something would have to be awaited.
 
         Raises:
-            AsyncStoreError: that is what was asked for.
+            AsyncStoreError: the store.
+            ConfigurationError: ``on_event``.
 
         """
         if self.awaits:
             message = "a sync client cannot use an AsyncTokenStore; give it a TokenStore"
             raise AsyncStoreError(message)
+        if inspect.iscoroutinefunction(self._on_event):
+            message = "a sync client cannot await on_event; give it a plain function"
+            raise ConfigurationError(message)
 
-    def expose(self, held: HeldToken | None) -> None:
-        """Take a token for one that others know: renew it before it is used again."""
-        if held is not None:
-            self.account.refuse(held, "")
-
-    def emit(self, event: Event) -> None:
+    def emit(self, event: Event) -> Awaitable[object] | None:
         """Tell the log and the user; a handler that raises breaks nothing."""
-        _log(event)
-        if self._on_event is not None:
-            try:
-                self._on_event(event)
-            except Exception:
-                _logger.exception("on_event raised for %s", type(event).__name__)
-
-
-def _how(store: TokenStore | AsyncTokenStore) -> How:
-    if inspect.iscoroutinefunction(store.load):
-        return How.AWAIT
-    return How.THREAD if getattr(store, "blocking", True) else How.DIRECT
-
-
-def _log(event: Event) -> None:
-    whose = f"organization {event.org_id} at {event.base_url}"
-    match event:
-        case TokenAcquired():
-            _logger.info("acquired token %d of %s", event.generation, whose)
-        case TokenRenewed():
-            _logger.info("renewed token %d of %s", event.generation, whose)
-        case TokenTakenOver():
-            _logger.info("took over token %d of %s", event.generation, whose)
-        case RenewalFailed():
-            usable = "the current one goes on" if event.still_usable else "there is none"
-            _logger.warning("no new token of %s, %s: %s", whose, usable, event.error)
-        case SaveFailed():
-            _logger.warning(
-                "could not save token %d of %s: %s", event.generation, whose, event.error
-            )
-        case ContentionSuspected():
-            _logger.warning(
-                "the token of %s is refused again and again soon after it was renewed; somebody "
-                "else seems to renew it from another store. Holding off for %.0f s",
-                whose,
-                event.hold_off,
-            )
-        case _:
-            _logger.info("%s of %s", type(event).__name__, whose)
+        return log(event, self._on_event)

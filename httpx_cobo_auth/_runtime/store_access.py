@@ -1,8 +1,8 @@
-"""The store in one flow's hands: its calls, and its lock, released whatever becomes of the flow.
+"""The store, as one flow uses it: its calls, and its lock, released whatever becomes of the flow.
 
-A cancelled flow cannot take back a call that runs in a worker thread. So what such a call
-brings in after the end is released there and then, and what it still needs is released after
-it, not under its hands.
+A cancelled flow cannot take back a call that runs in a thread. So the lock that such a call
+brings in after the end is released there and then, and a lock that is held is not released under
+the hands of a call that still needs it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import math
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
-from httpx_cobo_auth._forking import forget_on_fork
 from httpx_cobo_auth.errors import StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -25,30 +24,24 @@ if TYPE_CHECKING:
         TokenStore,
     )
 
-__all__ = ["AsyncCustody", "Custody"]
+__all__ = ["AsyncStoreAccess", "StoreAccess"]
 
 _T = TypeVar("_T")
 
 
-class Custody:
+class StoreAccess:
     """A store for one flow. Its methods may block; ``close`` does not."""
 
     def __init__(self, store: TokenStore, key: StoreKey, ttl: float) -> None:
-        """Hold nothing yet."""
         self._store = store
         self._key = key
         self._ttl = ttl
-        self._forget()
-        forget_on_fork(self, Custody._forget)
-
-    def _forget(self) -> None:
-        self._mutex = threading.Lock()
-        self._lock: StoreLock | None = None
+        self._held: dict[str, StoreLock] = {}
         self._busy = False
         self._closed = False
 
     def load(self) -> Record | None:
-        """Read the record."""
+        """Return the record."""
         return self._call(lambda: self._store.load(self._key))
 
     def save(self, record: Record, expected: Version) -> None:
@@ -56,22 +49,23 @@ class Custody:
         self._call(lambda: self._store.save(self._key, record, expected=expected))
 
     def try_lock(self) -> bool:
-        """Take the lock; tell whether it was to be had."""
+        """Take the lock, and return whether it was obtained."""
         return self._call(self._try_lock)
 
     def _try_lock(self) -> bool:
-        self._lock = self._store.try_lock(self._key, ttl=self._ttl)
-        return self._lock is not None
+        lock = self._store.try_lock(self._key, ttl=self._ttl)
+        if lock is not None:
+            self._held["lock"] = lock
+        return lock is not None
 
     def remaining(self) -> float:
-        """Seconds for which the lock is certainly still held."""
-        lock = self._lock
+        """Return the seconds for which the lock is certainly still held."""
+        lock = self._held.get("lock")
         return lock.remaining() if lock is not None else -math.inf
 
     def release(self) -> None:
         """Release the lock, if it is held."""
-        with self._mutex:
-            lock, self._lock = self._lock, None
+        lock = self._held.pop("lock", None)
         if lock is not None:
             lock.release()
 
@@ -81,23 +75,29 @@ class Custody:
             self.release()
 
     def close(self) -> bool:
-        """End the flow's part; tell whether a lock is left to be released now."""
-        with self._mutex:
-            self._closed = True
-            return self._lock is not None and not self._busy
+        """End the flow's part, and return whether a lock is left to be released now."""
+        # Closed first, and looked afterwards; a call notes its end first, and looks afterwards.
+        self._closed = True
+        return "lock" in self._held and not self._busy
 
     def __del__(self) -> None:
-        """Release the lock where no driver is resumed to do it."""
+        """Release the lock where nobody has closed this."""
         if not self.close():
             return
         if getattr(self._store, "blocking", True):
             # Nobody knows on which thread this runs; it may be an event loop's.
-            threading.Thread(target=self.release, daemon=True).start()
+            try:
+                threading.Thread(target=self.release, daemon=True).start()
+            except RuntimeError:
+                self.release()
         else:
             self.release()
 
     def _call(self, method: Callable[[], _T]) -> _T:
-        self._begin()
+        if self._closed:
+            message = "the flow has ended"
+            raise StoreUnavailableError(message)
+        self._busy = True
         try:
             return method()
         except StoreError:
@@ -105,35 +105,22 @@ class Custody:
         except Exception as error:
             raise _unavailable(error) from error
         finally:
-            if self._end():
+            self._busy = False
+            if self._closed:
                 self.release()
 
-    def _begin(self) -> None:
-        with self._mutex:
-            if self._closed:
-                message = "the flow has ended"
-                raise StoreUnavailableError(message)
-            self._busy = True
 
-    def _end(self) -> bool:
-        """Tell whether the flow ended meanwhile, so that nobody else releases the lock."""
-        with self._mutex:
-            self._busy = False
-            return self._closed
-
-
-class AsyncCustody:
+class AsyncStoreAccess:
     """An async store for one flow. Where a flow is abandoned, its lock has to lapse."""
 
     def __init__(self, store: AsyncTokenStore, key: StoreKey, ttl: float) -> None:
-        """Hold nothing yet."""
         self._store = store
         self._key = key
         self._ttl = ttl
         self._lock: AsyncStoreLock | None = None
 
     async def load(self) -> Record | None:
-        """Read the record."""
+        """Return the record."""
         return await _acall(self._store.load(self._key))
 
     async def save(self, record: Record, expected: Version) -> None:
@@ -141,12 +128,12 @@ class AsyncCustody:
         await _acall(self._store.save(self._key, record, expected=expected))
 
     async def try_lock(self) -> bool:
-        """Take the lock; tell whether it was to be had."""
+        """Take the lock, and return whether it was obtained."""
         self._lock = await _acall(self._store.try_lock(self._key, ttl=self._ttl))
         return self._lock is not None
 
     def remaining(self) -> float:
-        """Seconds for which the lock is certainly still held."""
+        """Return the seconds for which the lock is certainly still held."""
         lock = self._lock
         return lock.remaining() if lock is not None else -math.inf
 
@@ -157,7 +144,7 @@ class AsyncCustody:
             await lock.release()
 
     def close(self) -> bool:
-        """Tell whether a lock is left to be released."""
+        """Whether a lock is left to be released."""
         return self._lock is not None
 
 

@@ -2,11 +2,12 @@
 
 ::
 
-    {"format": 1, "digest": "<SHA-256 of the record>", "record": {"key": …, "token": …, …}}
+    {"format": 2, "digest": "<SHA-256 of the record>", "record": {"key": …, "token": …, …}}
 
 The digest finds damage that is still JSON, such as one character of a token. The key inside
 keeps a file that was moved to another organization's place from being taken for its own.
 Whoever changes what ``record`` holds, counts ``format`` up; older versions refuse it then.
+Format 1, of version 0.1, is read as well: its refresh token may be all that an organization has.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from httpx_cobo_auth._protocol.records import PendingExchange, Record
+from httpx_cobo_auth._protocol.backoff import Backoff
+from httpx_cobo_auth._protocol.records import PendingExchange, Record, TokenTrust, Trust
 from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth._protocol.tokens import Token
 from httpx_cobo_auth.stores._checks import Secret
@@ -30,29 +32,38 @@ __all__ = ["MAX_BYTES", "decode", "encode"]
 MAX_BYTES = 256 * 1024
 """No record is longer; what is, need not even be read."""
 
-_FORMAT = 1
+_FORMAT = 2
+_OLD_FORMAT = 1
 _MAX_COUNT = 2**53
 _MAX_TIME_S = 1e11
 _MAX_TEXT = 4096
+_MAX_ENTRIES = 4096
 # As replies of the token endpoint are read: anything else could break out of the header.
 _BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
 def encode(key: StoreKey, record: Record) -> Secret:
-    """Give the JSON of a record."""
+    """Return the JSON of a record."""
+    trust, throttle = record.trust, record.throttle
     content: dict[str, Any] = {
         "key": asdict(key),
         "generation": record.generation,
+        "revision": record.revision,
         "token": asdict(record.token) if record.token is not None else None,
         "pending": asdict(record.pending) if record.pending is not None else None,
-        "throttle": asdict(record.throttle),
+        "trust": {"level": trust.level.value, "kind": trust.kind, "at": trust.at},
+        "attempts": asdict(record.attempts),
+        "throttle": {
+            "ineffective": [{"kind": kind, **asdict(wait)} for kind, wait in throttle.ineffective],
+            "forced_at": throttle.forced_at,
+        },
     }
     envelope = {"format": _FORMAT, "digest": _digest(content), "record": content}
     return Secret(json.dumps(envelope).encode())
 
 
 def decode(key: StoreKey, secret: Secret) -> Record | str:
-    """Give the record or, as text without any of it, what is wrong with the JSON.
+    """Return the record or, as text without any of it, what is wrong with the JSON.
 
     It does not raise, because a traceback would hold the tokens.
     """
@@ -75,23 +86,45 @@ def _decoded(key: StoreKey, data: bytes) -> Record:
         message = f"it has format {_FORMAT + 1} or later; a newer version of this package wrote it"
         raise _FlawError(message)
     fields = _fields("the whole", envelope, "format", "digest", "record")
-    if not _is_whole(version) or version != _FORMAT:
+    if not _is_whole(version) or version not in (_OLD_FORMAT, _FORMAT):
         message = "its format is unknown"
         raise _FlawError(message)
     record = fields["record"]
     if fields["digest"] != _digest(record):
         message = "it is damaged: the digest does not fit"
         raise _FlawError(message)
-    content = _fields("record", record, "key", "generation", "token", "pending", "throttle")
-    if content["key"] != asdict(key):
-        message = "it belongs to another environment, client or organization"
-        raise _FlawError(message)
+    if version == _OLD_FORMAT:
+        return _old_record(key, record)
+    names = ("key", "generation", "revision", "token", "pending", "trust", "attempts", "throttle")
+    content = _fields("record", record, *names)
+    _check_key(key, content["key"])
+    revision, pending = content["revision"], content["pending"]
     return Record(
         _count("generation", content["generation"]),
         _token(content["token"]) if content["token"] is not None else None,
-        _note(content["pending"]) if content["pending"] is not None else None,
-        _spacing(content["throttle"]),
+        _pending("pending", pending) if pending is not None else None,
+        _throttle(content["throttle"]),
+        _trust(content["trust"]),
+        _backoff("attempts", content["attempts"]),
+        _text("revision", revision) if revision is not None else None,
     )
+
+
+def _old_record(key: StoreKey, record: object) -> Record:
+    content = _fields("record", record, "key", "generation", "token", "note", "spacing")
+    _check_key(key, content["key"])
+    note = content["note"]
+    return Record(
+        _count("generation", content["generation"]),
+        _token(content["token"]) if content["token"] is not None else None,
+        _pending("note", note) if note is not None else None,
+    )
+
+
+def _check_key(key: StoreKey, stored: object) -> None:
+    if stored != asdict(key):
+        message = "it belongs to another environment, client or organization"
+        raise _FlawError(message)
 
 
 def _token(value: object) -> Token:
@@ -108,34 +141,46 @@ def _token(value: object) -> Token:
     )
 
 
-def _note(value: object) -> PendingExchange:
-    fields = _fields("pending", value, "owner", "begun_at")
+def _pending(what: str, value: object) -> PendingExchange:
+    fields = _fields(what, value, "owner", "begun_at")
     return PendingExchange(_text("owner", fields["owner"]), _time("begun_at", fields["begun_at"]))
 
 
-def _spacing(value: object) -> RenewalThrottle:
-    fields = _fields(
-        "throttle",
-        value,
-        "ineffective_count",
-        "ineffective_until",
-        "ineffective_cause",
-        "forced_at",
-    )
-    forced_at = fields["forced_at"]
-    if not isinstance(forced_at, list):
-        _wrong("forced_at")
+def _trust(value: object) -> TokenTrust:
+    fields = _fields("trust", value, "level", "kind", "at")
+    level = fields["level"]
+    if level not in {known.value for known in Trust if known is not Trust.UNKNOWN}:
+        _wrong("level")
+    return TokenTrust(Trust(level), _text("kind", fields["kind"]), _time("at", fields["at"]))
+
+
+def _backoff(what: str, value: object) -> Backoff:
+    fields = _fields(what, value, "failures", "until")
+    return Backoff(_count("failures", fields["failures"]), _time("until", fields["until"]))
+
+
+def _throttle(value: object) -> RenewalThrottle:
+    fields = _fields("throttle", value, "ineffective", "forced_at")
     return RenewalThrottle(
-        _count("ineffective_count", fields["ineffective_count"]),
-        _time("ineffective_until", fields["ineffective_until"]),
-        # The path of a request, which may be long.
-        _text("ineffective_cause", fields["ineffective_cause"], longest=MAX_BYTES),
-        tuple(_time("forced_at", at) for at in cast("list[object]", forced_at)),
+        tuple(_ineffective(entry) for entry in _list("ineffective", fields["ineffective"])),
+        tuple(_time("forced_at", at) for at in _list("forced_at", fields["forced_at"])),
     )
+
+
+def _ineffective(value: object) -> tuple[str, Backoff]:
+    fields = _fields("ineffective", value, "kind", "failures", "until")
+    backoff = {name: fields[name] for name in ("failures", "until")}
+    return _text("kind", fields["kind"]), _backoff("ineffective", backoff)
+
+
+def _list(what: str, value: object) -> list[object]:
+    if not isinstance(value, list) or len(cast("list[object]", value)) > _MAX_ENTRIES:
+        _wrong(what)
+    return cast("list[object]", value)
 
 
 def _fields(what: str, value: object, *names: str) -> dict[str, Any]:
-    """Give the fields of an object that has exactly these."""
+    """Return the fields of an object that has exactly these."""
     if not isinstance(value, dict) or cast("dict[str, Any]", value).keys() != set(names):
         _wrong(what)
     return cast("dict[str, Any]", value)
@@ -156,8 +201,8 @@ def _time(what: str, value: object) -> float:
     return float(cast("float", value))
 
 
-def _text(what: str, value: object, *, longest: int = _MAX_TEXT) -> str:
-    if not isinstance(value, str) or len(value) > longest:
+def _text(what: str, value: object) -> str:
+    if not isinstance(value, str) or len(value) > _MAX_TEXT:
         _wrong(what)
     return value
 

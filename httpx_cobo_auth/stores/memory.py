@@ -3,49 +3,50 @@
 from __future__ import annotations
 
 import math
-import threading
+import weakref
 from typing import TYPE_CHECKING
 
-from httpx_cobo_auth._forking import forget_on_fork
+from httpx_cobo_auth._cell import Cell
 from httpx_cobo_auth.errors import StoreConflictError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from httpx_cobo_auth._protocol.records import Record, StoreKey, Version
-    from httpx_cobo_auth.stores.base import StoreLock
 
 __all__ = ["MemoryStore"]
+
+_Records = dict["StoreKey", "Record"]
+_Locks = dict["StoreKey", "weakref.ref[_Lock]"]
 
 
 class MemoryStore:
     """Keeps tokens in this process's memory; the default.
 
     Every process that uses one of its own asks Cobo for a token of its own: for several
-    processes take a ``FileStore``, for several hosts a ``RedisStore``. A forked child
-    starts with an empty one, for a refresh token works only once.
+    processes take a ``FileStore``, for several hosts a ``RedisStore`` or ``SqlStore``. A forked
+    child starts with an empty one, for a refresh token works only once.
     """
 
     shared = False
     blocking = False
 
     def __init__(self) -> None:
-        """Start empty."""
-        self._reset()
-        forget_on_fork(self, MemoryStore._reset)
-
-    def _reset(self) -> None:
-        # Re-entrant: an abandoned flow gives its lock back when it is garbage, and garbage may
-        # be collected right in here.
-        self._mutex = threading.RLock()
-        self._records: dict[StoreKey, Record] = {}
-        self._locks: dict[StoreKey, _Lock] = {}
+        self._records: Cell[Mapping[StoreKey, Record]] = Cell(_Records)
+        # Weakly: a lock whose owner is garbage is free.
+        self._locks: Cell[Mapping[StoreKey, weakref.ref[_Lock]]] = Cell(_Locks)
 
     def __repr__(self) -> str:
-        """Say how many records there are, and none of them."""
-        return f"<MemoryStore of {len(self._records)}>"
+        """Show how many records there are, and none of them."""
+        return f"<MemoryStore of {len(self._records.value)}>"
+
+    def keys(self) -> Iterator[StoreKey]:
+        """Return whose tokens there are."""
+        return iter(list(self._records.value))
 
     def load(self, key: StoreKey) -> Record | None:
-        """Give the record, if there is one."""
-        return self._records.get(key)
+        """Return the record, if there is one."""
+        return self._records.value.get(key)
 
     def save(self, key: StoreKey, record: Record, *, expected: Version) -> None:
         """Replace the record of that version.
@@ -54,12 +55,16 @@ class MemoryStore:
             StoreConflictError: the stored version is another.
 
         """
-        with self._mutex:
-            stored = self._records.get(key)
+
+        def change(records: Mapping[StoreKey, Record]) -> tuple[Mapping[StoreKey, Record], bool]:
+            stored = records.get(key)
             if (stored.version if stored else (0, None)) != expected:
-                message = "the record moved on since it was read"
-                raise StoreConflictError(message)
-            self._records[key] = record
+                return records, False
+            return {**records, key: record}, True
+
+        if not self._records.update(change):
+            message = "the record moved on since it was read"
+            raise StoreConflictError(message)
 
     def try_lock(self, key: StoreKey, *, ttl: float) -> _Lock | None:
         """Take the right to renew if nobody has it.
@@ -68,22 +73,40 @@ class MemoryStore:
         """
         del ttl
         lock = _Lock(self, key)
-        return lock if self._locks.setdefault(key, lock) is lock else None
+        reference = weakref.ref(lock)
 
-    def unlock(self, key: StoreKey, lock: StoreLock) -> None:
+        def change(
+            locks: Mapping[StoreKey, weakref.ref[_Lock]],
+        ) -> tuple[Mapping[StoreKey, weakref.ref[_Lock]], bool]:
+            held = locks.get(key)
+            if held is not None and held() is not None:
+                return locks, False
+            return {**locks, key: reference}, True
+
+        return lock if self._locks.update(change) else None
+
+    def unlock(self, lock: _Lock) -> None:
         """Give the right to renew back, if that lock has it; what its ``release`` does."""
-        with self._mutex:
-            if self._locks.get(key) is lock:
-                del self._locks[key]
+
+        def change(
+            locks: Mapping[StoreKey, weakref.ref[_Lock]],
+        ) -> tuple[Mapping[StoreKey, weakref.ref[_Lock]], None]:
+            held = locks.get(lock.key)
+            if held is None or held() is not lock:
+                return locks, None
+            return {key: other for key, other in locks.items() if key != lock.key}, None
+
+        self._locks.update(change)
 
 
 class _Lock:
     def __init__(self, store: MemoryStore, key: StoreKey) -> None:
         self._store = store
-        self._key = key
+        self.key = key
 
     def remaining(self) -> float:
-        return math.inf
+        held = self._store._locks.value.get(self.key)  # noqa: SLF001 - its own store
+        return math.inf if held is not None and held() is self else 0.0
 
     def release(self) -> None:
-        self._store.unlock(self._key, self)
+        self._store.unlock(self)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from unittest import SkipTest
 
-from httpx_cobo_auth._protocol.records import PendingExchange, Record, StoreKey
+from httpx_cobo_auth._protocol.backoff import Backoff
+from httpx_cobo_auth._protocol.records import PendingExchange, Record, StoreKey, TokenTrust, Trust
 from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth.errors import StoreConflictError
 from httpx_cobo_auth.testing._actors import (
@@ -95,7 +96,9 @@ class RecordsContract:
             3,
             record_of(3).token,
             PendingExchange("owner", 1_800_000_000.5),
-            RenewalThrottle(2, 1_800_000_030.25, "GET /v2/wallets/ä", (1.5, 2.5)),
+            RenewalThrottle((("GET /v2/wallets/*", Backoff(2, 1_800_000_030.25)),), (1.5, 2.5)),
+            TokenTrust(Trust.REFUSED, "POST /v2/ä", 1_800_000_000.25),
+            Backoff(3, 1_800_000_060.75),
         )
         with opening(make_store) as store:
             locked_save(store, record, expected=NO_RECORD)

@@ -13,7 +13,7 @@ from blockbuster import BlockingError
 
 from httpx_cobo_auth import Ed25519Signer, MemoryStore, StoreUnavailableError
 from httpx_cobo_auth._protocol.records import StoreKey
-from httpx_cobo_auth._runtime.store_access import Custody
+from httpx_cobo_auth._runtime.store_access import StoreAccess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,7 +173,7 @@ class TestStores:
         """Garbage may be collected on an event loop, which a store must not block."""
         store = SlowStore()
         store.permission.set()
-        flows = [Custody(store, StoreKey("https://cobo.test/v2", "client", "org"), 60.0)]
+        flows = [StoreAccess(store, StoreKey("https://cobo.test/v2", "client", "org"), 60.0)]
         assert await anyio.to_thread.run_sync(flows[0].try_lock)
         store.permission.clear()
         flows.clear()

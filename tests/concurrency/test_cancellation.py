@@ -19,7 +19,7 @@ import pytest
 
 from httpx_cobo_auth import FileStore, MemoryStore, RenewalTimeoutError, Timeouts, TokenStore
 from httpx_cobo_auth._protocol.records import StoreKey
-from httpx_cobo_auth._runtime.store_access import Custody
+from httpx_cobo_auth._runtime.store_access import StoreAccess
 from tests.family import CoboOAuth, httpx
 
 if TYPE_CHECKING:
@@ -337,7 +337,7 @@ def test_a_lock_is_not_taken_away_in_the_middle_of_a_call(in_threads: RunsThread
             return super().load(key)
 
     slow, key = Slow(), StoreKey("https://cobo.test/v2", "client", "org")
-    custody = Custody(slow, key, 60.0)
+    custody = StoreAccess(slow, key, 60.0)
     assert custody.try_lock()
     with in_threads(custody.load):
         assert entered.wait(30)

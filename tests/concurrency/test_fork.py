@@ -15,7 +15,7 @@ import pytest
 from httpx_cobo_auth import FileStore, MemoryStore
 from httpx_cobo_auth._protocol.records import StoreKey
 from httpx_cobo_auth._runtime import session as session_module
-from httpx_cobo_auth._runtime.store_access import Custody
+from httpx_cobo_auth._runtime.store_access import StoreAccess
 from httpx_cobo_auth.stores.memory import _Lock
 from tests.family import CoboOAuth, httpx
 
@@ -196,7 +196,7 @@ class TestFlows:
                 del ttl
                 return Lock(self, key)
 
-        custody = Custody(Store(), StoreKey("https://cobo.test/v2", "client", "org"), 60.0)
+        custody = StoreAccess(Store(), StoreKey("https://cobo.test/v2", "client", "org"), 60.0)
         assert custody.try_lock()
         flows = [custody]
         del custody

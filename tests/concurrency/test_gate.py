@@ -15,7 +15,7 @@ from httpx_cobo_auth import MemoryStore
 from httpx_cobo_auth._protocol.records import StoreKey
 from httpx_cobo_auth._runtime.backends import AsyncWaiter, SyncWaiter
 from httpx_cobo_auth._runtime.permits import Gate, Permit
-from httpx_cobo_auth._runtime.store_access import Custody
+from httpx_cobo_auth._runtime.store_access import StoreAccess
 from httpx_cobo_auth.errors import TokenEndpointError
 
 if TYPE_CHECKING:
@@ -339,7 +339,7 @@ class TestGarbage:
     def test_inside_of_a_memory_store(self, in_threads: RunsThreads) -> None:
         """A lock that dies while its store's mutex is held, is released all the same."""
         store, key = MemoryStore(), StoreKey("https://cobo.test/v2", "client", "org")
-        flows = [Custody(store, key, 60.0)]
+        flows = [StoreAccess(store, key, 60.0)]
         assert flows[0].try_lock()
 
         def collect() -> None:

@@ -123,8 +123,8 @@ def test_a_stale_read_goes_on_while_somebody_else_renews() -> None:
         Leave(),
         (Sending("a"), FINE),
     )
-    assert desk.account.held is not None
-    assert stored.token is desk.account.held.token
+    assert desk.account.known.held is not None
+    assert stored.token is desk.account.known.held.token
 
 
 @pytest.mark.hazard(28)
@@ -164,7 +164,7 @@ def test_a_stale_write_waits_for_the_lock_and_reads_again() -> None:
         desk.flow.request(write()),
         BeginWrite(),
         EndWrite(),
-        (Enter(desk.account.settings.timeouts.wait), ENTERED),
+        (Enter(desk.settings.wait), ENTERED),
         (LockStore(10.0), True),
         (Load(), desk.record("b", 2)),
         Leave(),
@@ -183,7 +183,7 @@ def test_a_stale_write_goes_on_where_the_lock_is_not_to_be_had() -> None:
         desk.flow.request(write()),
         BeginWrite(),
         EndWrite(),
-        (Enter(desk.account.settings.timeouts.wait), ENTERED),
+        (Enter(desk.settings.wait), ENTERED),
         (LockStore(10.0), False),
         Leave(),
         BeginWrite(),
@@ -230,7 +230,7 @@ def test_with_an_expired_token_all_wait_for_one_renewal_for_a_finite_time() -> N
     desk = Desk()
     desk.having("a")
     desk.expire()
-    wait = desk.account.settings.timeouts.wait
+    wait = desk.settings.wait
     with pytest.raises(RenewalTimeoutError, match=WAITED_HERE):
         play(desk.flow.request(read()), (Enter(wait), Entry()))
     with pytest.raises(RenewalTimeoutError, match=WAITED_ELSEWHERE):
@@ -260,7 +260,7 @@ def test_who_waited_shares_the_failure_that_came() -> None:
     desk.having("a")
     desk.expire()
     error = TokenEndpointError("down", status=503)
-    wait = desk.account.settings.timeouts.wait
+    wait = desk.settings.wait
     with pytest.raises(TokenEndpointError) as caught:
         play(desk.flow.request(read()), (Enter(wait), Entry(ended=True, error=error)))
     assert caught.value is not error
@@ -274,7 +274,7 @@ def test_who_waited_for_nothing_tries_anew() -> None:
     desk.expire()
     play(
         desk.flow.request(read()),
-        (Enter(desk.account.settings.timeouts.wait), Entry(ended=True)),
+        (Enter(desk.settings.wait), Entry(ended=True)),
         *desk.until_noted(stored),
         *desk.exchanged(stored, "b", stored.token),
         TokenRenewed,
@@ -299,7 +299,7 @@ def test_a_first_token_is_not_asked_for_where_the_store_has_one() -> None:
     desk = Desk()
     play(
         desk.flow.request(read()),
-        (Enter(desk.account.settings.timeouts.wait), ENTERED),
+        (Enter(desk.settings.wait), ENTERED),
         (Load(), desk.record("a")),
         Leave(),
         TokenTakenOver,
@@ -395,7 +395,7 @@ def test_a_401_is_cured_by_a_renewal_and_one_replay_whatever_the_method(
     desk = Desk()
     stored = desk.having("a")
     writes = method != "GET"
-    throttle = desk.account.throttle.forced(desk.now)
+    throttle = desk.account.known.throttle.forced(desk.now)
     play(
         desk.flow.request(call(method)),
         *([BeginWrite()] if writes else []),
@@ -406,7 +406,7 @@ def test_a_401_is_cured_by_a_renewal_and_one_replay_whatever_the_method(
         *([BeginWrite()] if writes else []),
         (Sending("b"), FINE),
     )
-    assert desk.account.throttle.ineffective_count == 0
+    assert desk.account.known.throttle.ineffective_count == 0
 
 
 def test_a_401_is_cured_by_a_newer_token_in_the_store() -> None:
@@ -416,7 +416,7 @@ def test_a_401_is_cured_by_a_newer_token_in_the_store() -> None:
     play(
         desk.flow.request(read()),
         (Sending("a"), REFUSED),
-        (Enter(desk.account.settings.timeouts.wait), ENTERED),
+        (Enter(desk.settings.wait), ENTERED),
         (Load(), desk.record("b", 2)),
         Leave(),
         TokenTakenOver,
@@ -450,7 +450,7 @@ def test_a_replay_that_is_refused_again_was_in_vain_and_is_handed_over() -> None
     """The record tells other processes; nobody forces another renewal for a while."""
     desk = Desk()
     stored = desk.having("a")
-    forced = desk.account.throttle.forced(desk.now)
+    forced = desk.account.known.throttle.forced(desk.now)
     vain = forced.ineffective(desk.now, "GET /v2/wallets")
     renewed = desk.record("b", 2)
     play(
@@ -471,7 +471,7 @@ def test_a_replay_that_is_refused_again_was_in_vain_and_is_handed_over() -> None
         play(
             desk.flow.request(read()),
             (Sending("b"), REFUSED),
-            (Enter(desk.account.settings.timeouts.wait), ENTERED),
+            (Enter(desk.settings.wait), ENTERED),
             (Load(), renewed),
             Leave(),
         )
@@ -553,7 +553,7 @@ def test_a_token_refused_after_the_clock_was_corrected_is_renewed_all_the_same()
         CorrectClock(100.0),
         (Sending("a"), REFUSED),
         *desk.until_noted(stored, glance=True),
-        *desk.exchanged(stored, "b", stored.token, throttle=desk.account.throttle.forced(desk.now)),
+        *desk.exchanged(stored, "b", stored.token, throttle=desk.account.known.throttle.forced(desk.now)),
         TokenRenewed,
         (Sending("b"), FINE),
     )
@@ -589,7 +589,7 @@ def test_a_500_1000_on_a_read_is_as_a_curable_401(method: str) -> None:
         desk.flow.request(call(method)),
         (Sending("a"), DEAD),
         *desk.until_noted(stored, glance=True),
-        *desk.exchanged(stored, "b", stored.token, throttle=desk.account.throttle.forced(desk.now)),
+        *desk.exchanged(stored, "b", stored.token, throttle=desk.account.known.throttle.forced(desk.now)),
         TokenRenewed,
         (Sending("b"), FINE),
     )
@@ -603,7 +603,7 @@ def test_a_500_1000_on_a_write_ends_the_flow_and_the_next_one_renews_first(metho
     stored = desk.having("a")
     cause = f"{method} /v2/wallets"
     play(desk.flow.request(call(method)), BeginWrite(), (Sending("a"), DEAD))
-    throttle = desk.account.throttle.forced(desk.now).ineffective(desk.now, cause)
+    throttle = desk.account.known.throttle.forced(desk.now).ineffective(desk.now, cause)
     play(
         desk.flow.request(read("/v2/other")),
         *_refused_before(desk, stored),
@@ -621,7 +621,7 @@ def test_a_500_1000_on_a_write_ends_the_flow_and_the_next_one_renews_first(metho
 
 def _refused_before(desk: Desk, stored: Record) -> Iterator[Step]:
     """Go through a renewal that a write's refusal asks for, up to the exchange."""
-    timeouts = desk.account.settings.timeouts
+    timeouts = desk.settings.timeouts
     yield Enter(timeouts.wait), ENTERED
     yield Load(), stored
     yield LockStore(timeouts.early_exchange), True
@@ -636,7 +636,7 @@ def test_a_write_after_a_refused_write_waits_for_the_renewal() -> None:
     desk = Desk()
     stored = desk.having("a")
     play(desk.flow.request(write()), BeginWrite(), (Sending("a"), DEAD))
-    throttle = desk.account.throttle.forced(desk.now).ineffective(desk.now, "POST /v2/transfer")
+    throttle = desk.account.known.throttle.forced(desk.now).ineffective(desk.now, "POST /v2/transfer")
     play(
         desk.flow.request(write()),
         BeginWrite(),
@@ -674,7 +674,7 @@ def test_a_write_is_replayed_after_a_500_1000_where_the_caller_asks_for_it(
         BeginWrite(),
         (Sending("a"), answer),
         *desk.until_noted(stored, glance=True),
-        *desk.exchanged(stored, "b", stored.token, throttle=desk.account.throttle.forced(desk.now)),
+        *desk.exchanged(stored, "b", stored.token, throttle=desk.account.known.throttle.forced(desk.now)),
         TokenRenewed,
         BeginWrite(),
         (Sending("b"), FINE),
@@ -756,7 +756,7 @@ def test_a_token_found_for_its_permissions_brings_its_spacing_along() -> None:
         TokenTakenOver,
         (Sending("b"), FINE),
     )
-    assert desk.account.throttle == throttle
+    assert desk.account.known.throttle == throttle
 
 
 def test_a_first_token_found_brings_its_spacing_along() -> None:
@@ -765,7 +765,7 @@ def test_a_first_token_found_brings_its_spacing_along() -> None:
     throttle = RenewalThrottle(1, desk.now + 30.0, "GET /x", (desk.now,))
     found = replace(desk.record("a"), throttle=throttle)
     play(desk.flow.token(), (Enter(93.0), ENTERED), (Load(), found), Leave(), TokenTakenOver)
-    assert desk.account.throttle == throttle
+    assert desk.account.known.throttle == throttle
 
 
 def test_nobody_replays_a_write_who_was_not_asked_to() -> None:

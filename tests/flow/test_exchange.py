@@ -304,7 +304,7 @@ def test_too_many_requests_by_cobos_code_is_not_processed(status: int, code: int
 def test_the_backoff_is_spread_over_its_upper_half(jitter: float, first: float) -> None:
     """From a half of it to all of it, so that a crowd does not come back at once; then doubled."""
     desk = Desk()
-    desk.account.settings = replace(desk.account.settings, jitter=lambda: jitter)
+    desk.settings = replace(desk.settings, jitter=lambda: jitter)
     play(
         exchange(desk.account, None, verified=True, early=False),
         (Exchange(None, 10.0), fault(unsent=True)),
@@ -345,8 +345,8 @@ def test_no_error_repeats_a_token_that_we_know(*, spent: bool) -> None:
 def test_an_early_attempt_has_a_limit_of_its_own() -> None:
     """Shorter than a single request's, it bounds that."""
     desk = Desk()
-    timeouts = replace(desk.account.settings.timeouts, early_exchange=3.0)
-    desk.account.settings = replace(desk.account.settings, timeouts=timeouts)
+    timeouts = replace(desk.settings.timeouts, early_exchange=3.0)
+    desk.settings = replace(desk.settings, timeouts=timeouts)
     for early, limit in ((True, 3.0), (False, 10.0)):
         flow = exchange(desk.account, None, verified=True, early=early)
         assert next(flow) == Exchange(None, limit)

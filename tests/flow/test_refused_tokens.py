@@ -44,7 +44,7 @@ def replaced(desk: Desk, stored: Record) -> list[Step]:
     """Ask by ``org_implicit``, for the refresh token may be spent; count nothing as forced."""
     return [
         *desk.until_noted(stored, glance=True),
-        *desk.exchanged(stored, "b", None, throttle=desk.account.throttle),
+        *desk.exchanged(stored, "b", None, throttle=desk.account.known.throttle),
         TokenAcquired,
     ]
 
@@ -66,7 +66,7 @@ def test_a_lost_exchange_of_this_process_explains_it(answer: ResponseSummary) ->
         *replaced(desk, noted(stored, desk.now)),
         (Sending("b"), FINE),
     )
-    assert desk.account.throttle.forced_at == ()
+    assert desk.account.known.throttle.forced_at == ()
     assert desk.account.forced_wait() == 30.0
 
 
@@ -81,7 +81,7 @@ def test_a_lost_exchange_of_another_process_explains_it(answer: ResponseSummary)
         *replaced(desk, noted(stored, desk.now)),
         (Sending("b"), FINE),
     )
-    assert desk.account.throttle.forced_at == ()
+    assert desk.account.known.throttle.forced_at == ()
     assert desk.account.forced_wait() == 30.0
 
 
@@ -95,7 +95,7 @@ def test_a_refusal_that_a_lost_exchange_explains_is_not_counted_towards_contenti
         *replaced(desk, noted(stored, desk.now)),
         (Sending("b"), FINE),
     )
-    assert desk.account.throttle.forced_at == ()
+    assert desk.account.known.throttle.forced_at == ()
 
 
 def test_a_write_that_a_lost_exchange_bounced_counts_nothing_as_in_vain() -> None:
@@ -103,14 +103,14 @@ def test_a_write_that_a_lost_exchange_bounced_counts_nothing_as_in_vain() -> Non
     desk = Desk()
     stored = noted(desk.having("a"), desk.now)
     play(desk.flow.request(write()), BeginWrite(), (Sending("a"), DEAD))
-    timeouts = desk.account.settings.timeouts
+    timeouts = desk.settings.timeouts
     begun = desk.until_noted(stored, early=True)
     play(
         desk.flow.request(read()),
         (Enter(timeouts.wait), ENTERED),
         (Load(), stored),
         *list(begun)[1:],
-        *desk.exchanged(stored, "b", None, throttle=desk.account.throttle),
+        *desk.exchanged(stored, "b", None, throttle=desk.account.known.throttle),
         TokenAcquired,
         (Sending("b"), FINE),
     )
@@ -183,7 +183,7 @@ def test_a_write_waits_in_any_case(cause: str) -> None:
 def test_nobody_renews_while_renewals_are_held_off(left: float) -> None:
     """However little of the wait is left, the token goes out as it is; after it, it does not."""
     desk = holding_refused("POST /x")
-    desk.account.throttle = RenewalThrottle(1, desk.now + left, "POST /y")
+    desk.account.known.throttle = RenewalThrottle(1, desk.now + left, "POST /y")
     play(desk.flow.request(read()), (Sending("a"), FINE))
     desk.clock.advance(left)
     assert next(desk.flow.request(read())) == Enter(93.0)
@@ -195,7 +195,7 @@ def test_every_exchange_begun_is_counted() -> None:
     counts: list[int] = []
     for _ in range(3):
         desk.account.begin()
-        counts.append(desk.account.epoch)
+        counts.append(desk.account.known.exchanges)
     assert counts == [1, 2, 3]
 
 
@@ -208,7 +208,7 @@ def test_an_exposed_token_is_replaced_although_forced_renewals_wait() -> None:
     play(
         desk.flow.request(read()),
         *desk.until_noted(stored, early=True, patient=False),
-        *desk.exchanged(stored, "b", stored.token, throttle=desk.account.throttle),
+        *desk.exchanged(stored, "b", stored.token, throttle=desk.account.known.throttle),
         TokenRenewed,
         (Sending("b"), FINE),
     )

@@ -594,7 +594,7 @@ def test_a_token_that_cannot_be_saved_is_used_reported_and_saved_later() -> None
             (Sending("b"), FINE),
         )
     play(desk.flow.request(read()), (Sending("b"), FINE))
-    assert desk.account.unsaved is None
+    assert desk.account.known.unsaved is None
 
 
 def test_saving_later_waits_for_nobody_and_is_spaced() -> None:
@@ -620,7 +620,7 @@ def test_saving_later_waits_for_nobody_and_is_spaced() -> None:
         (Sending("b"), FINE),
     )
     play(desk.flow.request(read()), (Sending("b"), FINE))
-    assert desk.account.unsaved is not None
+    assert desk.account.known.unsaved is not None
 
 
 def test_a_token_is_not_saved_later_over_a_record_that_moved_on() -> None:
@@ -636,7 +636,7 @@ def test_a_token_is_not_saved_later_over_a_record_that_moved_on() -> None:
         Leave(),
         (Sending("b"), FINE),
     )
-    assert desk.account.unsaved is None
+    assert desk.account.known.unsaved is None
 
 
 def test_somebody_else_in_this_process_may_have_saved_it_meanwhile() -> None:
@@ -646,7 +646,7 @@ def test_somebody_else_in_this_process_may_have_saved_it_meanwhile() -> None:
     desk.clock.advance(5)
     flow = desk.flow.request(read())
     assert next(flow) == Enter(0.0)
-    desk.account.unsaved = None
+    desk.account.known.unsaved = None
     assert flow.send(ENTERED) == Leave()
 
 
@@ -668,7 +668,7 @@ def test_the_next_renewal_goes_on_from_the_unsaved_token() -> None:
         TokenRenewed,
         (Sending("c"), FINE),
     )
-    assert desk.account.unsaved is None
+    assert desk.account.known.unsaved is None
 
 
 def test_the_next_renewal_drops_the_unsaved_token_where_the_record_moved_on() -> None:
@@ -686,7 +686,7 @@ def test_the_next_renewal_drops_the_unsaved_token_where_the_record_moved_on() ->
         TokenTakenOver,
         (Sending("c"), FINE),
     )
-    assert desk.account.unsaved is None
+    assert desk.account.known.unsaved is None
 
 
 # ----------------------------------------------------------- the lock lapsed in mid-exchange
@@ -969,7 +969,7 @@ def test_forced_renewals_far_too_often_mean_contention() -> None:
     stored = desk.having("a")
     for number in range(4):
         name = str(number)
-        throttle = desk.account.throttle.forced(desk.now)
+        throttle = desk.account.known.throttle.forced(desk.now)
         old = desk.held.token.access_token.removeprefix("access-")
         play(
             desk.flow.request(read()),
@@ -1016,7 +1016,7 @@ def test_what_was_in_vain_need_not_be_told_to_others(trouble: str) -> None:
         "gone": [(LockStore(0.0), True), (Load(), None)],
         "exchanging": [(LockStore(0.0), True), (Load(), stored.with_pending(LOST))],
     }
-    throttle = desk.account.throttle.forced(desk.now)
+    throttle = desk.account.known.throttle.forced(desk.now)
     play(
         desk.flow.request(read()),
         (Sending("a"), REFUSED),
@@ -1153,9 +1153,9 @@ def test_forget_empties_memory_and_store_and_raises_the_generation(ours: int) ->
         Save(empty, stored.version),
         Leave(),
     )
-    assert desk.account.held is None
+    assert desk.account.known.held is None
     assert desk.account.next_generation == empty.generation + 1
-    assert desk.account.throttle == throttle
+    assert desk.account.known.throttle == throttle
     # Nobody takes an older token for a newer one.
     play(
         desk.flow.request(read()),
@@ -1174,7 +1174,7 @@ def test_forget_waits_for_renewals_for_a_finite_time() -> None:
         play(desk.flow.forget(), (Enter(WAIT_S), Entry(ended=True)), (Enter(WAIT_S), Entry()))
     with pytest.raises(RenewalTimeoutError, match=WAITED_ELSEWHERE):
         play(desk.flow.forget(), (Enter(WAIT_S), ENTERED), (LockStore(45.0), NO))
-    assert desk.account.held is not None
+    assert desk.account.known.held is not None
 
 
 def test_forget_that_cannot_empty_the_store_forgets_nothing() -> None:
@@ -1189,7 +1189,7 @@ def test_forget_that_cannot_empty_the_store_forgets_nothing() -> None:
             (Load(), None),
             (Save(Record(2), (0, None)), DOWN),
         )
-    assert desk.account.held is not None
+    assert desk.account.known.held is not None
 
 
 def test_an_account_adopts_no_record_without_a_token() -> None:
@@ -1204,7 +1204,7 @@ def test_what_is_known_to_be_in_vain_is_not_told_again() -> None:
     desk.having("a")
     assert desk.account.vain("GET /v2/wallets")
     play(record_ineffective(desk.account, "GET /v2/other"))
-    assert desk.account.throttle.ineffective_cause == "GET /v2/wallets"
+    assert desk.account.known.throttle.ineffective_cause == "GET /v2/wallets"
 
 
 def test_a_note_that_was_found_leaves_the_token_in_doubt() -> None:
@@ -1224,8 +1224,8 @@ def test_a_note_that_was_found_leaves_the_token_in_doubt() -> None:
         RenewalFailed,
         (Sending("a"), FINE),
     )
-    assert desk.account.begun
-    assert desk.account.epoch == 1
+    assert desk.account.known.in_doubt
+    assert desk.account.known.exchanges == 1
 
 
 def test_a_record_in_memory_is_forgotten_once_it_is_saved_with_a_note() -> None:
@@ -1250,7 +1250,7 @@ def test_a_record_in_memory_is_forgotten_once_it_is_saved_with_a_note() -> None:
         RenewalFailed,
         (Sending("b"), FINE),
     )
-    assert desk.account.unsaved is None
+    assert desk.account.known.unsaved is None
 
 
 def test_a_record_in_memory_is_forgotten_once_a_newer_one_is_saved() -> None:
@@ -1275,5 +1275,5 @@ def test_a_record_in_memory_is_forgotten_once_a_newer_one_is_saved() -> None:
         SaveFailed,
         TokenAcquired,
     )
-    assert desk.account.unsaved is None
+    assert desk.account.known.unsaved is None
     assert desk.account.settled

@@ -98,7 +98,7 @@ def test_while_renewals_are_held_off_only_another_process_is_waited_for(
     """Without one at work on a shared store, the refusal is handed back, and no lock is taken."""
     desk = Desk(shared=shared)
     stored = desk.having("a").with_pending(pending)
-    desk.account.throttle = RenewalThrottle(1, desk.now + left, "GET /x")
+    desk.account.known.throttle = RenewalThrottle(1, desk.now + left, "GET /x")
     play(
         desk.flow.request(read()),
         (Send, ResponseSummary(401, 2021)),
@@ -112,7 +112,7 @@ def test_while_renewals_are_held_off_another_process_at_work_is_waited_for() -> 
     """To wait for its renewal forces none."""
     desk = Desk(shared=True)
     stored = desk.having("a").with_pending(PendingExchange("somebody else", 1.0))
-    desk.account.throttle = RenewalThrottle(1, desk.now + 30.0, "GET /x")
+    desk.account.known.throttle = RenewalThrottle(1, desk.now + 30.0, "GET /x")
     play(
         desk.flow.request(read()),
         (Send, ResponseSummary(401, 2021)),
@@ -128,7 +128,7 @@ def test_the_memory_of_forced_renewals_is_shared_by_the_store() -> None:
     desk = Desk()
     throttle = RenewalThrottle(forced_at=(desk.now - 1.0,))
     desk.account.saw(Record(1, desk.token("a"), throttle=throttle))
-    assert desk.account.throttle == throttle
+    assert desk.account.known.throttle == throttle
 
 
 def test_whoever_enters_does_not_take_a_token_in_doubt_for_a_new_one() -> None:

@@ -1,0 +1,131 @@
+"""What a process knows of an organization's token, as one value; and what follows from it.
+
+``WHAT_FOLLOWS`` is the one table that says which renewal has to come before a request: by what
+the clock says of the token, and by how far it is trusted.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from httpx_cobo_auth._protocol.backoff import Backoff
+from httpx_cobo_auth._protocol.records import TRUSTED, TokenTrust, Trust
+from httpx_cobo_auth._protocol.throttle import RenewalThrottle
+from httpx_cobo_auth._protocol.tokens import HeldToken, TokenState
+
+if TYPE_CHECKING:
+    from httpx_cobo_auth._protocol.records import Record, Version
+    from httpx_cobo_auth.errors import CoboAuthError
+
+__all__ = ["WHAT_FOLLOWS", "Known", "Unsaved", "Urgency"]
+
+
+class Urgency(enum.Enum):
+    """Why a new token is wanted."""
+
+    EARLY = enum.auto()
+    """The current one is STALE."""
+    DOUBT = enum.auto()
+    """The current one may be dead, or known to others."""
+    REQUIRED = enum.auto()
+    """There is none, or it is EXPIRED."""
+    FORCED = enum.auto()
+    """The current one was refused just now."""
+    EXPLICIT = enum.auto()
+    """The user asks for it."""
+
+
+_STILL_ALIVE = {
+    Trust.REFUSED: Urgency.DOUBT,
+    Trust.EXPOSED: Urgency.DOUBT,
+    Trust.UNKNOWN: Urgency.DOUBT,
+}
+WHAT_FOLLOWS: dict[TokenState, dict[Trust, Urgency | None]] = {
+    TokenState.FRESH: {Trust.TRUSTED: None, **_STILL_ALIVE},
+    TokenState.STALE: {Trust.TRUSTED: Urgency.EARLY, **_STILL_ALIVE},
+    TokenState.EXPIRED: dict.fromkeys(Trust, Urgency.REQUIRED),
+    TokenState.MISSING: dict.fromkeys(Trust, Urgency.REQUIRED),
+}
+"""Which renewal has to come before a request, if any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsaved:
+    """A record that is yet to be saved.
+
+    Attributes:
+        record: with a token that so far is in memory only.
+        expected: the version that it replaces.
+        owner: of the exchange that brought the token; a record in which that one is pending may
+            be replaced as well.
+
+    """
+
+    record: Record
+    expected: Version
+    owner: str
+
+    def replaces(self, stored: Record) -> bool:
+        """Whether the record in the store is one that may be replaced."""
+        noted = stored.pending is not None and stored.pending.owner == self.owner
+        return noted or stored.version == self.expected
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a process knows. ``retry`` times are of the monotonic clock.
+
+    Attributes:
+        held: the token in use.
+        ready: the same, where nothing but the clock can keep it from being used at once.
+        trust: how far it is trusted.
+        attempts: at renewing it before it expires; times are seconds since the epoch.
+        throttle: of forced renewals.
+        unwritten: whether the store is yet to learn of ``trust``, ``attempts``, ``throttle``.
+        unsaved: a record with a token that is yet to be saved.
+        save_from: when the store may be written to again after it failed.
+        generation: the highest seen so far.
+        version: of the record seen last.
+        exchanges: how many have begun in this process.
+        in_doubt: whether one has begun, and nobody knows yet how it ended.
+        failures: renewals that callers depended on, and that failed in a row.
+        failure: what the latest failed of, as a copy without traceback.
+        look_from: when the store may be looked into again for a newer token.
+        server_ahead: seconds by which the server's clock is ahead of this machine's.
+
+    """
+
+    held: HeldToken | None = None
+    ready: HeldToken | None = None
+    trust: TokenTrust = TRUSTED
+    attempts: Backoff = Backoff()
+    throttle: RenewalThrottle = RenewalThrottle()
+    unwritten: bool = False
+    unsaved: Unsaved | None = None
+    save_from: float = float("-inf")
+    generation: int = 0
+    version: Version | None = None
+    exchanges: int = 0
+    in_doubt: bool = False
+    failures: Backoff = Backoff()
+    failure: CoboAuthError | None = None
+    look_from: float = float("-inf")
+    server_ahead: float = 0.0
+
+    def changed(self, **changes: Any) -> Known:  # noqa: ANN401 - as of replace
+        """Return the value with other fields."""
+        known = replace(self, **changes)
+        held = known.held
+        settled = (
+            known.trust.level is Trust.TRUSTED
+            and not known.in_doubt
+            and not known.unwritten
+            and known.unsaved is None
+            and not known.throttle.ineffective
+            and held is not None
+            and not held.unchecked
+        )
+        ready = held if settled else None
+        return known if known.ready is ready else replace(known, ready=ready)
