@@ -223,7 +223,8 @@ class Account:
         The first of a row is remembered only where ``at_least`` says so, in seconds.
         """
         now, failures = self.clock.monotonic(), self.known.failures
-        after = failures.failed(now, _FIRST_PAUSE_S, _EARLY_PAUSE_S, at_least)
+        # Half of it for the first, which does not count: so the second one counts as the first.
+        after = failures.failed(now, _FIRST_PAUSE_S / 2, _EARLY_PAUSE_S, at_least)
         if not failures.failures and not at_least:
             after = replace(after, until=now)
         # A copy has no traceback, whose frames would keep requests and their bodies alive.

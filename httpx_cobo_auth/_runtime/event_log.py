@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["log"]
 
+_RAISED = "on_event raised for %s"
 _logger = logging.getLogger("httpx_cobo_auth")
 
 
@@ -42,7 +43,7 @@ def log(event: Event, on_event: Callable[[Event], object] | None) -> Awaitable[o
     try:
         result = on_event(event)
     except Exception:
-        _failed(event)
+        _logger.exception(_RAISED, type(event).__name__)
         return None
     return (
         _awaited(event, cast("Awaitable[object]", result)) if inspect.isawaitable(result) else None
@@ -53,11 +54,7 @@ async def _awaited(event: Event, result: Awaitable[object]) -> None:
     try:
         await result
     except Exception:
-        _failed(event)
-
-
-def _failed(event: Event) -> None:
-    _logger.exception("on_event raised for %s", type(event).__name__)
+        _logger.exception(_RAISED, type(event).__name__)
 
 
 def _words(event: Event) -> tuple[int, str, tuple[object, ...]]:

@@ -146,8 +146,9 @@ class Performer:
 
     def _deliver(self, request: httpx.Request, held: HeldToken | None) -> Steps[httpx.Response]:
         wire, resources = self._session.wire, self.resources
-        self._note_signing()
+        self._base = wire.nonces.base
         wire.sign(request, held.token if held is not None else None)
+        self._sent_at = self._session.account.clock.monotonic()
         response: httpx.Response
         if resources.write is None:
             response = yield request
@@ -269,7 +270,7 @@ class Performer:
         session, timeout, permit = self._session, effect.timeout, self.resources.renewal
         assert permit is not None  # noqa: S101 - who exchanges has the permit
         watch, wire = ExchangeWatch(), session.wire
-        self._note_signing()
+        self._base = wire.nonces.base
         # By our own client, or along with the caller's request: with the name that it has.
         sender: Any = self._member
         try:
@@ -283,6 +284,7 @@ class Performer:
             )
         except CoboAuthError as error:
             return ExchangeFault(error.with_traceback(None), unsent=True)
+        self._sent_at = session.account.clock.monotonic()
         is_async = self._backend.loop() is not None
         request.extensions["trace"] = watch.tracer(is_async=is_async)
         deadline = time.monotonic() + timeout
@@ -308,10 +310,6 @@ class Performer:
         finally:
             _empty(request)
         return wire.exchange_answer(response, body, self._base, self._sent_at)
-
-    def _note_signing(self) -> None:
-        self._base = self._session.wire.nonces.base
-        self._sent_at = self._session.account.clock.monotonic()
 
     def _is_fault(self, error: Exception, *, late: bool) -> bool:
         """Whether it is the exchange that failed.

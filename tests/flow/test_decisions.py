@@ -553,7 +553,9 @@ def test_a_token_refused_after_the_clock_was_corrected_is_renewed_all_the_same()
         CorrectClock(100.0),
         (Sending("a"), REFUSED),
         *desk.until_noted(stored, glance=True),
-        *desk.exchanged(stored, "b", stored.token, throttle=desk.account.known.throttle.forced(desk.now)),
+        *desk.exchanged(
+            stored, "b", stored.token, throttle=desk.account.known.throttle.forced(desk.now)
+        ),
         TokenRenewed,
         (Sending("b"), FINE),
     )
@@ -589,7 +591,9 @@ def test_a_500_1000_on_a_read_is_as_a_curable_401(method: str) -> None:
         desk.flow.request(call(method)),
         (Sending("a"), DEAD),
         *desk.until_noted(stored, glance=True),
-        *desk.exchanged(stored, "b", stored.token, throttle=desk.account.known.throttle.forced(desk.now)),
+        *desk.exchanged(
+            stored, "b", stored.token, throttle=desk.account.known.throttle.forced(desk.now)
+        ),
         TokenRenewed,
         (Sending("b"), FINE),
     )
@@ -636,7 +640,9 @@ def test_a_write_after_a_refused_write_waits_for_the_renewal() -> None:
     desk = Desk()
     stored = desk.having("a")
     play(desk.flow.request(write()), BeginWrite(), (Sending("a"), DEAD))
-    throttle = desk.account.known.throttle.forced(desk.now).ineffective(desk.now, "POST /v2/transfer")
+    throttle = desk.account.known.throttle.forced(desk.now).ineffective(
+        desk.now, "POST /v2/transfer"
+    )
     play(
         desk.flow.request(write()),
         BeginWrite(),
@@ -674,7 +680,9 @@ def test_a_write_is_replayed_after_a_500_1000_where_the_caller_asks_for_it(
         BeginWrite(),
         (Sending("a"), answer),
         *desk.until_noted(stored, glance=True),
-        *desk.exchanged(stored, "b", stored.token, throttle=desk.account.known.throttle.forced(desk.now)),
+        *desk.exchanged(
+            stored, "b", stored.token, throttle=desk.account.known.throttle.forced(desk.now)
+        ),
         TokenRenewed,
         BeginWrite(),
         (Sending("b"), FINE),

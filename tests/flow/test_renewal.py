@@ -25,7 +25,7 @@ from httpx_cobo_auth._protocol.effects import (
     Sleep,
     UnlockStore,
 )
-from httpx_cobo_auth._protocol.maintenance import record_ineffective
+from httpx_cobo_auth._protocol.maintenance import write_down
 from httpx_cobo_auth._protocol.records import PendingExchange, Record
 from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth.errors import (
