@@ -94,7 +94,12 @@ class Renewal:
             return None
         if remembered is not None and not held_off:
             raise remembered
-        if (yield from self._lock(deadline)):
+        try:
+            locked = yield from self._lock(deadline)
+        except StoreError:
+            self._attempted = True
+            raise
+        if locked:
             self._attempted = True
             return (yield from self._locked())
         if request.optional or held_off:

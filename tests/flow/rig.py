@@ -131,8 +131,12 @@ class Rig:
         )
 
     def send(self, method: str = "GET", path: str = "/wallets", **kw: Any) -> httpx.Response:  # noqa: ANN401
-        """Make a request; its answer must be its own."""
+        """Make a request, and wait for the renewal that it may have started.
+
+        Its response must be its own.
+        """
         response = self.client.request(method, path, **kw)
+        self.settle()
         assert is_clean(response)
         self.responses.append(response)
         return response

@@ -115,7 +115,6 @@ def test_failures_are_told_and_logged(plain: bool, caplog: pytest.LogCaptureFixt
     rig.grow_stale()
     rig.simulator.inject("token", status=503, body={"error_code": 5, "error_id": "id-7"}, times=2)
     rig.send()
-    rig.settle()
     (_, event) = rig.events
     assert isinstance(event, RenewalFailed)
     assert event.still_usable
@@ -162,10 +161,8 @@ def test_events_are_frozen_and_show_no_secret() -> None:
     rig.grow_stale()
     rig.simulator.inject("token", status=400, times=2)
     rig.send()
-    rig.settle()
     rig.clock.advance(60)
     rig.send()
-    rig.settle()
     secrets |= {rig.token.access_token, str(rig.token.refresh_token)}
     assert len(rig.events) == 3
     for event in rig.events:
