@@ -262,8 +262,12 @@ class Account:
                 return known, False
             if level is known.trust.level or known.trust.level is Trust.EXPOSED:
                 return known, False
+            attempts = known.attempts
+            if known.in_doubt:
+                # It did die with the exchange that nobody knows the end of: no reason to wait.
+                attempts = replace(attempts, until=at)
             trust = TokenTrust(level, kind, at)
-            return known.changed(trust=trust, unwritten=True), True
+            return known.changed(trust=trust, attempts=attempts, unwritten=True), True
 
         return self._cell.update(change)
 

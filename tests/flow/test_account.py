@@ -260,3 +260,11 @@ def test_an_attempt_put_off_is_put_off_for_ten_minutes_at_most() -> None:
     assert desk.account.known.attempts.until == desk.now + 600.0
     desk.account.postpone(1.0)
     assert desk.account.known.attempts.until == desk.now + 600.0
+
+
+def test_what_did_not_help_is_news_once_for_each_kind() -> None:
+    """While the wait lasts, however many requests find it out."""
+    desk = Desk()
+    desk.having("a")
+    kinds = ["GET /v2/wallets", "GET /v2/wallets", "GET /v2/other"]
+    assert [desk.account.did_not_help(kind, forced=False) for kind in kinds] == [True, False, True]

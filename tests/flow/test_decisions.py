@@ -61,7 +61,6 @@ from tests.flow.stepping import (
 )
 
 if TYPE_CHECKING:
-
     from httpx_cobo_auth._protocol.effects import Effect
     from httpx_cobo_auth._protocol.records import Record
     from tests.flow.stepping import Step
