@@ -196,7 +196,8 @@ class Account:
     # ---------------------------------------------------------------------- failures, spaced
     def attempt_allowed(self) -> bool:
         """Whether a renewal that could as well come later may be tried now."""
-        return not self.known.attempts.wait(self.clock.time())
+        spaced = self.known.attempts.wait(self.clock.time())
+        return not spaced and self.remembered_failure() is None
 
     def attempt_failed(self, *, in_doubt: bool, at_least: float = 0.0) -> Backoff:
         """Note a failed attempt at such a renewal, and return when the next may be made.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from httpx_cobo_auth._protocol.effects import ExchangeFault
-from httpx_cobo_auth._protocol.tokens import Token, parse_token_reply
+from httpx_cobo_auth._protocol.tokens import DEFAULT_LIFETIME_S, Token, parse_token_reply
 from httpx_cobo_auth.errors import (
     CoboAuthError,
     RedirectedError,
@@ -129,7 +129,7 @@ def classify_exchange(
     spend: Token | None,
     sent_at: float,
     now: float,
-    default_lifetime: float,
+    default_lifetime: float = DEFAULT_LIFETIME_S,
     cached: bool = False,
     known: Token | None = None,
 ) -> Token | ExchangeFailure:

@@ -39,13 +39,13 @@ def test_token_gives_a_valid_token_renewed_where_it_is_time(plain: bool) -> None
     assert same(rig, first)
     assert rig.auth.token(rig.client) == first
     rig.grow_stale()
-    second = rig.auth.token(rig.client)
-    assert second == first  # Nobody waits for it.
-    assert rig.auth.renew(rig.client) != first  # It waits for that one, and gets another.
+    rig.auth.token(rig.client)  # The first one, unless the renewal is over in no time.
+    assert rig.auth.renew(rig.client) != first
     rig.expire()
     assert same(rig, rig.auth.token(rig.client))
-    assert rig.simulator.counters.exchanges == 4
-    assert rig.kinds() == ["TokenAcquired", *["TokenRenewed"] * 3]
+    # ``renew`` may have come before the exchange that ``token`` started, or after it.
+    assert rig.simulator.counters.exchanges in {3, 4}
+    assert set(rig.kinds()[1:]) == {"TokenRenewed"}
 
 
 @SYNC
