@@ -112,23 +112,7 @@ class Account:
 
     def saw(self, record: Record) -> None:
         """Learn what a record says besides its token."""
-
-        def change(known: Known) -> tuple[Known, None]:
-            seen: dict[str, Any] = {
-                "generation": max(known.generation, record.generation),
-                "version": record.version,
-            }
-            held = known.held
-            ours = held is not None and held.generation == record.generation
-            if record.version != known.version and record.generation >= known.generation:
-                if not known.unwritten:
-                    seen["throttle"] = record.throttle
-                    seen["attempts"] = record.attempts
-                if ours and record.trust.level is not Trust.TRUSTED:
-                    seen["trust"] = record.trust
-            return known.changed(**seen), None
-
-        self._cell.update(change)
+        self._cell.update(lambda known: (known.having_seen(record), None))
 
     def adopt(self, record: Record, *, exchange: int = 0) -> HeldToken:
         """Use the record's token from now on, as far as the record trusts it.
@@ -148,20 +132,7 @@ class Account:
             unchecked = not exchange and not known.server_ahead
             held = HeldToken(token, record.generation, exchange, unchecked)
             held = held.timed(self.clock, known.server_ahead)
-            after = known.changed(
-                held=held,
-                trust=record.trust,
-                attempts=record.attempts,
-                throttle=record.throttle,
-                unwritten=False,
-                unsaved=None,
-                generation=max(known.generation, record.generation),
-                version=record.version,
-                in_doubt=record.pending is not None,
-                failures=Backoff(),
-                failure=None,
-            )
-            return after, held
+            return known.holding(held, record), held
 
         return self._cell.update(change)
 
@@ -175,8 +146,10 @@ class Account:
         self._change(in_doubt=False)
 
     # -------------------------------------------------------------------------- the clock
-    def server_is_ahead(self, seconds: float) -> None:
-        """Note by how much the server's clock is ahead of this machine's."""
+    def server_is_ahead(self, seconds: float | None) -> None:
+        """Note by how much the server's clock is ahead of this machine's, if that is known."""
+        if seconds is None:
+            return
 
         def change(known: Known) -> tuple[Known, None]:
             held = known.held

@@ -161,21 +161,19 @@ def classify_exchange(
     signed = not verified or answer.server_time is not None
     if not 200 <= answer.status < 300:  # noqa: PLR2004 - what 2XX means
         return _classify_error(answer, _said(answer, spend, known), signed=signed)
-    if answer.body is None:
-        return _broken_reply(answer.status, "it is too long")
-    if not signed:
+    if answer.body is not None and not signed:
         message = "the token endpoint's reply is not signed by Cobo's key for this environment"
         return ExchangeFailure(Outcome.UNKNOWN, ResponseSignatureError(message))
-    token = parse_token_reply(
-        answer.body,
-        sent_at=sent_at,
-        obtained_at=now,
-        previous=spend,
-        default_lifetime=default_lifetime,
-    )
-    if isinstance(token, Token):
-        return token
-    return _broken_reply(answer.status, token)
+    result: Token | str = "it is too long"
+    if answer.body is not None:
+        result = parse_token_reply(
+            answer.body,
+            sent_at=sent_at,
+            obtained_at=now,
+            previous=spend,
+            default_lifetime=default_lifetime,
+        )
+    return result if isinstance(result, Token) else _broken_reply(answer.status, result)
 
 
 def _broken_reply(status: int, reason: str) -> ExchangeFailure:

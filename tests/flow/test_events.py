@@ -7,11 +7,13 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any, cast
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from httpx_cobo_auth import MemoryStore
 from httpx_cobo_auth._runtime.event_log import log
-from httpx_cobo_auth.errors import StoreUnavailableError, TokenEndpointError
+from httpx_cobo_auth.errors import ConfigurationError, StoreUnavailableError, TokenEndpointError
 from httpx_cobo_auth.events import (
     ContentionSuspected,
     Event,
@@ -22,13 +24,12 @@ from httpx_cobo_auth.events import (
     TokenRenewed,
     TokenTakenOver,
 )
-from tests.family import CoboOAuth
+from httpx_cobo_auth.testing import CoboSimulator
+from tests.family import CoboOAuth, httpx
 from tests.flow.rig import Rig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import httpx
 
 WAYS = pytest.mark.parametrize("plain", [False, True], ids=["auth.client()", "auth="])
 
@@ -270,3 +271,64 @@ def test_stores_of_one_identity_share_one_renewal() -> None:
     ]
     assert auths[0]._session.account is auths[1]._session.account
     assert auths[0]._session.permits is auths[1]._session.permits
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["auth.async_client()", "auth="])
+@pytest.mark.parametrize("raises", [False, True])
+async def test_an_async_handler_is_awaited_in_async_clients(
+    plain: bool,  # noqa: FBT001
+    raises: bool,  # noqa: FBT001
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """In the order of the events; one that raises is told to the log, and breaks nothing."""
+    simulator = CoboSimulator()
+    told: list[str] = []
+
+    async def handler(event: Event) -> None:
+        await anyio.lowlevel.checkpoint()
+        told.append(type(event).__name__)
+        if raises:
+            message = "no place for events"
+            raise OSError(message)
+
+    auth = CoboOAuth(
+        client_id=simulator.client_id,
+        app_secret=simulator.app_secret,
+        org_id=simulator.org_id,
+        environment=simulator.environment,
+        clock=simulator.clock,
+        on_event=handler,
+    )
+    client = (
+        httpx.AsyncClient(auth=auth, base_url=simulator.environment.base_url, transport=simulator)
+        if plain
+        else auth.async_client(transport=simulator)
+    )
+    async with client:
+        await client.get("/wallets")
+        simulator.revoke_tokens()
+        assert (await client.get("/wallets")).status_code == 200
+    assert told == ["TokenAcquired", "TokenRenewed"]
+    assert ("on_event raised for TokenRenewed" in caplog.text) is raises
+
+
+def test_an_async_handler_is_refused_by_sync_clients() -> None:
+    """Nobody would await it there: that is said before anything is sent."""
+
+    async def handler(event: Event) -> None:
+        """Do nothing."""
+
+    simulator = CoboSimulator()
+    auth = CoboOAuth(
+        client_id=simulator.client_id,
+        app_secret=simulator.app_secret,
+        org_id=simulator.org_id,
+        environment=simulator.environment,
+        on_event=handler,
+    )
+    with (
+        auth.client(transport=simulator) as client,
+        pytest.raises(ConfigurationError, match="cannot await on_event"),
+    ):
+        client.get("/wallets")
+    assert simulator.counters.requests == 0

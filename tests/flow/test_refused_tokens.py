@@ -191,7 +191,7 @@ DISTRUST = pytest.mark.parametrize(
 
 @DISTRUST
 def test_a_token_that_is_not_trusted_is_renewed_before_a_read_is_sent(trust: TokenTrust) -> None:
-    """Whoever learned it, in whichever process: it would be refused as well, or is in others' hands."""
+    """Whoever learned it, in whichever process: it would be refused, or is in others' hands."""
     flow = distrusting(trust).flow.request(read())
     assert advance(flow) == Enter(93.0)
 

@@ -72,6 +72,7 @@ CONFLICT = StoreConflictError("the record moved on")
 CORRUPT = StoreCorruptError("that is no record")
 REFUSED = ResponseSummary(401, 2021)
 NO = False
+LOCKED = True
 WAIT_S = 93.0
 OUTLIVED = r"^the store's lock would not outlive the exchange$"
 LOST = PendingExchange("somebody else", 1.0)
@@ -117,7 +118,7 @@ def test_an_early_renewer_of_a_shared_store_lets_writes_elsewhere_end_first(
     effects = [advance(flow, result) for result in results]
     assert effects[3] == Sleep(min(1.0, window / 4))
     assert isinstance(effects[4], Drain)
-    assert isinstance(advance(flow, True), Save)
+    assert isinstance(advance(flow, LOCKED), Save)
 
 
 @pytest.mark.parametrize("dead", [True, False])
@@ -347,7 +348,7 @@ def test_a_token_whose_saving_is_in_doubt_is_not_saved_again() -> None:
 
 
 def test_a_token_is_saved_over_a_note_that_is_there_against_all_odds() -> None:
-    """The store said that it could not save the note, showed an old record, and had it after all."""
+    """The store said that it could not save the note, showed none, and had it after all."""
     desk = Desk()
     stored = desk.having("a")
     desk.expire()
@@ -733,7 +734,7 @@ def test_somebody_else_in_this_process_may_have_saved_it_meanwhile() -> None:
     assert advance(flow) == Enter(0.0)
     desk.account.saved(new)
     assert advance(flow, ENTERED) == LockStore(0.0)
-    assert advance(flow, True) == Load()
+    assert advance(flow, LOCKED) == Load()
     assert advance(flow, new) == Leave()
 
 
@@ -1185,7 +1186,7 @@ def test_renew_does_not_share_an_exchange_that_began_before_the_call(*, here: bo
     before = desk.having("b", 2)
     assert advance(flow, Entry(ended=True)) == Enter(WAIT_S)
     assert advance(flow, ENTERED) == LockStore(45.0)
-    assert advance(flow, True) == Load()
+    assert advance(flow, LOCKED) == Load()
     assert isinstance(advance(flow, before), Drain)
 
 

@@ -142,7 +142,7 @@ def test_the_memory_of_forced_renewals_is_shared_by_the_store() -> None:
 
 
 def test_whoever_enters_does_not_take_a_token_in_doubt_for_a_new_one() -> None:
-    """It came while the permit was waited for, and so did an exchange: that has to be cleared up."""
+    """It came while the permit was waited for, and so did an exchange, whose end is unknown."""
     desk = Desk()
     flow = desk.flow.token()
     assert advance(flow) == Enter(93.0)
