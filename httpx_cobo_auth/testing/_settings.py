@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from httpx_cobo_auth.clock import Clock
     from httpx_cobo_auth.environment import Environment
 
-__all__ = ["Credentials", "Settings"]
+__all__ = ["Credentials", "NonceCheck", "Settings"]
+
+NonceCheck = bool | Literal["lenient", "age", "once", "increasing"]
 
 
 class Credentials(TypedDict):
@@ -51,9 +53,19 @@ class Settings:
         rotation_kills: whether issuing a token ends the organization's previous one at once.
         reuse_revokes: whether a spent refresh token, seen again, kills all tokens of its
             organization.
-        check_nonce: whether a nonce must be fresh milliseconds, never used before; with
-            ``"age"`` it must be fresh, and may repeat, as it does between processes.
-        max_skew_s: seconds that a nonce may be away from the simulator's clock.
+        check_nonce: what is demanded of a nonce, for each key by itself:
+
+            - ``"lenient"``: what Cobo documents. Any text; 13 digits are milliseconds, and must
+              be fresh. Another request may have the same one (the official SDKs reuse a
+              millisecond); the very same request sent again is refused.
+            - ``True``: fresh milliseconds, each once, as this package sends them.
+            - ``"increasing"``: the same, and each later than those before, as of a client whose
+              requests come one after another.
+            - ``"once"``: any text, each once.
+            - ``"age"``: fresh milliseconds; they may repeat, as between processes, and so may
+              the request.
+            - ``False``: nothing.
+        max_skew_s: seconds that milliseconds may be away from the simulator's clock to be fresh.
         clock: the simulator's time; by default a running ``ManualClock``.
 
     """
@@ -66,6 +78,6 @@ class Settings:
     expired_status: Literal[500, 401] = 500
     rotation_kills: bool = True
     reuse_revokes: bool = True
-    check_nonce: bool | Literal["age"] = True
+    check_nonce: NonceCheck = "lenient"
     max_skew_s: float = 60.0
     clock: Clock = field(default_factory=_running_clock)

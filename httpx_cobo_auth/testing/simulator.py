@@ -130,10 +130,19 @@ class CoboSimulator(Settings, httpx.BaseTransport, httpx.AsyncBaseTransport):
             self._core.waas.add_org(org_id)
 
     def add_api_key(self, public_key: str, org_id: str | None = None) -> None:
-        """Add an API key (64 hex digits) of an organization: its requests need no token."""
+        """Add an API key of an organization: its requests need no token.
+
+        Args:
+            public_key: in hex; 64 digits of Ed25519, or 66 of SECP256K1 (needs ``cryptography``).
+            org_id: the first organization by default.
+
+        Raises:
+            ValueError: it is no such key, or the organization was never added.
+
+        """
         with self._core.lock:
-            self._core.gate.add_key(public_key)
-            self._core.org_of_key[public_key] = self._known(org_id)
+            org_id = self._known(org_id)
+            self._core.org_of_key[self._core.gate.add_key(public_key)] = org_id
 
     def uninstall(self, org_id: str | None = None) -> None:
         """Let an organization uninstall the app: its tokens die, it gets no new ones."""
