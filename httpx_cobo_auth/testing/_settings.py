@@ -48,8 +48,10 @@ class Settings:
         app_secret: the app's Ed25519 seed in hex; the documentation's example by default.
         org_id: the organization that has the app installed from the beginning.
         token_lifetime: seconds that access tokens issued from now on live.
+        tell_expires_in: whether token replies have ``expires_in``: the documentation does not
+            mark it as required.
         expired_status: how a dead access token shows itself: 500 with ``error_code`` 1000,
-            as documented, or 401.
+            as documented, or 401 with 2025.
         rotation_kills: whether issuing a token ends the organization's previous one at once.
         reuse_revokes: whether a spent refresh token, seen again, kills all tokens of its
             organization.
@@ -75,6 +77,7 @@ class Settings:
     app_secret: str = "06f78882576ec0e05b1e51a33548da7e8cf958c190ba96be77b1c671f98a2b5f"  # noqa: S105
     org_id: str = "e3986401-4aec-480a-973d-e775a4518413"
     token_lifetime: int = 43199
+    tell_expires_in: bool = True
     expired_status: Literal[500, 401] = 500
     rotation_kills: bool = True
     reuse_revokes: bool = True

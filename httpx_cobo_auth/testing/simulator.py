@@ -12,6 +12,7 @@ from httpx_cobo_auth.environment import Environment
 from httpx_cobo_auth.testing._core import Core
 from httpx_cobo_auth.testing._expectation import Expectation
 from httpx_cobo_auth.testing._faults import Fault, FaultDetails, FaultKind, Hold, Target
+from httpx_cobo_auth.testing._messages import signed_message, transaction_event
 from httpx_cobo_auth.testing._server import serving
 from httpx_cobo_auth.testing._settings import Credentials, Settings
 from httpx_cobo_auth.testing._transport import respond, respond_async
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     import httpx2
 
+    from httpx_cobo_auth.testing._messages import SignedMessage
     from httpx_cobo_auth.testing._records import Counters, IssuedToken, LogEntry
 
 __all__ = ["CoboSimulator"]
@@ -31,9 +33,9 @@ __all__ = ["CoboSimulator"]
 class CoboSimulator(Settings, httpx.BaseTransport, httpx.AsyncBaseTransport):
     """A strict Cobo to test one's own program against; no network, no account, no money.
 
-    It verifies every signature and nonce on the bytes that were sent, rotates tokens as
-    Cobo does, signs its answers, counts, and can be told to fail. It is a transport for
-    clients of httpx and of httpx2, sync and async::
+    It verifies every signature on the bytes that were sent, and nonces as strictly as
+    ``check_nonce`` says, rotates tokens as Cobo does, signs its answers, counts, and can be
+    told to fail. It is a transport for clients of httpx and of httpx2, sync and async::
 
         simulator = CoboSimulator()
         auth = CoboOAuth(**simulator.credentials)
@@ -48,11 +50,12 @@ class CoboSimulator(Settings, httpx.BaseTransport, httpx.AsyncBaseTransport):
         with simulator.serve() as environment:
             ...  # environment.base_url is http://127.0.0.1:<port>/v2
 
-    Paths: ``/v2/oauth/token``, ``/v2/wallets`` (GET, POST), ``/v2/wallets/{id}``,
-    ``/v2/wallets/chains``, ``/v2/transactions``, ``/v2/transactions/{id}``,
-    ``/v2/transactions/transfer`` (POST), and ``/v2/echo``, which takes any method and tells
-    what arrived. A request with a header ``X-Expected-Org`` is refused, and counted as
-    ``wrong_org``, if its token belongs to another organization.
+    Paths: ``/v2/oauth/token``, ``/v2/oauth/authorize/jwks.json`` (for anybody),
+    ``/v2/wallets`` (GET, POST), ``/v2/wallets/{id}``, ``/v2/wallets/chains``,
+    ``/v2/transactions``, ``/v2/transactions/{id}``, ``/v2/transactions/transfer`` (POST), and
+    ``/v2/echo``, which takes any method and tells what arrived. A request with a header
+    ``X-Expected-Org`` is refused, and counted as ``wrong_org``, if its token belongs to another
+    organization.
 
     The arguments are the fields of ``Settings``, keywords all; the methods may be called
     from any thread.
@@ -171,6 +174,48 @@ class CoboSimulator(Settings, httpx.BaseTransport, httpx.AsyncBaseTransport):
         """End an organization's refresh token before its time."""
         with self._core.lock:
             self._core.tokens.expire_refresh(self._known(org_id))
+
+    # What Cobo sends to an app, and hands to its page
+
+    def webhook(
+        self,
+        event: object = None,
+        *,
+        url: str = "https://app.test/webhook",
+        age_s: float = 0.0,
+        tamper: bool = False,
+    ) -> SignedMessage:
+        """Make a webhook event or a callback message, signed as Cobo signs it.
+
+        To be posted to one's own app, and verified there by ``callback.verify_signed(body,
+        headers, simulator.environment)``::
+
+            body, headers = simulator.webhook({"type": "wallets.transaction.succeeded"})
+            client.post("/webhook", content=body, headers=headers)
+
+        Args:
+            event: bytes, text, or anything for JSON. Default: the creation of the first
+                organization's latest transaction; of one made up if there is none.
+            url: where it is sent to, which that event says, too.
+            age_s: how many seconds ago it was signed.
+            tamper: whether the signature is one over another body.
+
+        """
+        at_s = self.clock.time() - age_s
+        with self._core.lock:
+            if event is None:
+                transaction = self._core.waas.latest_transaction(self.org_id)
+                event = transaction_event(transaction, url, at_s)
+            return signed_message(event, self._core.signer, at_s, tamper=tamper)
+
+    def user_info_token(self, **claims: object) -> str:
+        """Issue a User Info Token, the JWT that tells an app who is using its page.
+
+        Its keys are at ``/v2/oauth/authorize/jwks.json``, for anybody. Claims that are given
+        come in place of, or beside, ``iss``, ``aud``, ``sub``, ``email``, ``org_id``, ``iat``
+        and ``exp`` (in 5 minutes).
+        """
+        return self._core.user_info.token(claims)
 
     # Trouble
 
