@@ -13,8 +13,9 @@ from httpx_cobo_auth.testing._core import Core
 from httpx_cobo_auth.testing._expectation import Expectation
 from httpx_cobo_auth.testing._faults import Fault, FaultDetails, FaultKind, Hold, Target
 from httpx_cobo_auth.testing._messages import signed_message, transaction_event
+from httpx_cobo_auth.testing._organizations import Organizations
 from httpx_cobo_auth.testing._server import serving
-from httpx_cobo_auth.testing._settings import Credentials, Settings
+from httpx_cobo_auth.testing._settings import Credentials
 from httpx_cobo_auth.testing._transport import respond, respond_async
 
 if TYPE_CHECKING:
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
     import httpx2
 
     from httpx_cobo_auth.testing._messages import SignedMessage
-    from httpx_cobo_auth.testing._records import Counters, IssuedToken, LogEntry
+    from httpx_cobo_auth.testing._records import Counters, LogEntry
 
 __all__ = ["CoboSimulator"]
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class CoboSimulator(Settings, httpx.BaseTransport, httpx.AsyncBaseTransport):
+class CoboSimulator(Organizations, httpx.BaseTransport, httpx.AsyncBaseTransport):
     """A strict Cobo to test one's own program against; no network, no account, no money.
 
     It verifies every signature on the bytes that were sent, and nonces as strictly as
@@ -122,58 +123,6 @@ class CoboSimulator(Settings, httpx.BaseTransport, httpx.AsyncBaseTransport):
 
         """
         return Expectation(self._core, renewals, replays, requests)
-
-    # Organizations, keys and tokens: of the simulator's first organization by default; an
-    # organization that was never added is a ValueError.
-
-    def add_org(self, org_id: str) -> None:
-        """Add an organization that has the app installed."""
-        with self._core.lock:
-            self._core.tokens.organizations[org_id] = True
-            self._core.waas.add_org(org_id)
-
-    def add_api_key(self, public_key: str, org_id: str | None = None) -> None:
-        """Add an API key of an organization: its requests need no token.
-
-        Args:
-            public_key: in hex; 64 digits of Ed25519, or 66 of SECP256K1 (needs ``cryptography``).
-            org_id: the first organization by default.
-
-        Raises:
-            ValueError: it is no such key, or the organization was never added.
-
-        """
-        with self._core.lock:
-            org_id = self._known(org_id)
-            self._core.org_of_key[self._core.gate.add_key(public_key)] = org_id
-
-    def uninstall(self, org_id: str | None = None) -> None:
-        """Let an organization uninstall the app: its tokens die, it gets no new ones."""
-        with self._core.lock:
-            org_id = self._known(org_id)
-            self._core.tokens.organizations[org_id] = False
-            self._core.tokens.revoke(org_id)
-            self._core.tokens.expire_refresh(org_id)
-
-    def install(self, org_id: str | None = None) -> None:
-        """Let an organization install the app again; its old tokens stay dead."""
-        with self._core.lock:
-            self._core.tokens.organizations[self._known(org_id)] = True
-
-    def issue_token(self, org_id: str | None = None) -> IssuedToken:
-        """Issue a pair of tokens without any request."""
-        with self._core.lock:
-            return self._core.tokens.issue(self._known(org_id))
-
-    def revoke_tokens(self, org_id: str | None = None) -> None:
-        """End an organization's access tokens before their time."""
-        with self._core.lock:
-            self._core.tokens.revoke(self._known(org_id))
-
-    def expire_refresh_token(self, org_id: str | None = None) -> None:
-        """End an organization's refresh token before its time."""
-        with self._core.lock:
-            self._core.tokens.expire_refresh(self._known(org_id))
 
     # What Cobo sends to an app, and hands to its page
 
@@ -296,13 +245,6 @@ class CoboSimulator(Settings, httpx.BaseTransport, httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: Any) -> Any:
         """Serve an async client of httpx or httpx2, on asyncio or trio."""
         return await respond_async(self._core.exchange, request)
-
-    def _known(self, org_id: str | None) -> str:
-        org_id = org_id or self.org_id
-        if org_id not in self._core.tokens.organizations:
-            message = "no such organization: add_org() it first"
-            raise ValueError(message)
-        return org_id
 
     def _environment(self, base_url: str) -> Environment:
         return Environment("simulator", base_url, self._core.signer.public_key)
