@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import httpx
 
+from httpx_cobo_auth._identity import canonical_org_id
 from httpx_cobo_auth.environment import Environment
 from httpx_cobo_auth.testing._core import Core
 from httpx_cobo_auth.testing._expectation import Expectation
@@ -68,6 +69,7 @@ class CoboSimulator(Organizations, httpx.BaseTransport, httpx.AsyncBaseTransport
 
     def __post_init__(self) -> None:
         """Open for business, with one organization."""
+        self.org_id = canonical_org_id(self.org_id)
         self._core = Core(self)
         self._core.waas.add_org(self.org_id)
         self.environment: Environment = self._environment("https://cobo.test/v2")
