@@ -33,7 +33,7 @@ class _Use:
 class _Used:
     """What one key has sent: its nonces, in the order of their first arrival."""
 
-    uses: dict[str, _Use] = field(default_factory=dict)
+    uses: dict[str, _Use] = field(default_factory=dict[str, _Use])
     latest: int = 0
 
     def forget(self, before_s: float) -> None:
