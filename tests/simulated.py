@@ -45,7 +45,7 @@ class App:
         """Sign one request."""
         nonce = nonce or self.nonce()
         path, _, query = target.partition("?")
-        text = f"{method}|{path}|{nonce}|{query}|".encode() + body
+        text = f"{method}|{path}|{nonce}|{query}|".encode("latin-1") + body
         headers = {
             "Biz-Api-Key": self.public_key,
             "Biz-Api-Nonce": nonce,

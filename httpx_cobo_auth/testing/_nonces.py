@@ -8,6 +8,7 @@ requests of that millisecond. So how strict to be is for the test to choose: see
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Nonces"]
 
 _KEPT = 100_000
-_DIGITS_OF_MILLISECONDS = 13  # from 2001 to 2286
+_DIGITS = re.compile(r"[0-9]{1,19}")
+_LOOKS_LIKE_MILLISECONDS = re.compile(r"[0-9]{13}")  # from 2001 to 2286
 _ANY_TEXT: frozenset[NonceCheck] = frozenset({"lenient", "once"})
 _EACH_ONCE: frozenset[NonceCheck] = frozenset({True, "increasing", "once"})
 
@@ -58,10 +60,9 @@ class Nonces:
         check = self._settings.check_nonce
         if check is False:
             return None
-        milliseconds = int(nonce) if nonce.isascii() and nonce.isdigit() else None
-        if check in _ANY_TEXT and len(nonce) != _DIGITS_OF_MILLISECONDS:
-            milliseconds = None
-        elif milliseconds is None and check not in _ANY_TEXT:
+        pattern = _LOOKS_LIKE_MILLISECONDS if check in _ANY_TEXT else _DIGITS
+        milliseconds = int(nonce) if pattern.fullmatch(nonce) else None
+        if milliseconds is None and check not in _ANY_TEXT:
             return "not a timestamp in milliseconds"
         window_s = self._settings.max_skew_s
         if milliseconds is not None and abs(milliseconds - now_s * 1000) > window_s * 1000:

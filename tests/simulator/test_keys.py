@@ -23,8 +23,8 @@ def test_a_secp256k1_key_is_accepted(simulator: CoboSimulator) -> None:
     simulator.add_org(OTHER_ORG)
     simulator.add_api_key(signer.public_key.upper(), OTHER_ORG)
     auth = CoboAuth(api_secret=signer, environment=simulator.environment, clock=simulator.clock)
-    with auth.client(transport=simulator) as client:
-        response = client.post("/echo?a=1", json={"b": 2})
+    with httpx.Client(transport=simulator, auth=auth) as client:
+        response = client.post(f"{UNREACHABLE}/v2/echo?a=1", json={"b": 2})
     assert (response.status_code, response.json()["org_id"]) == (200, OTHER_ORG)
 
 

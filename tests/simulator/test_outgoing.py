@@ -13,10 +13,10 @@ from httpx_cobo_auth import ResponseSignatureError
 from httpx_cobo_auth.callback import verify_signed
 from httpx_cobo_auth.testing import CoboSimulator, SignedMessage
 from tests.family import httpx
-from tests.simulated import App
 
 if TYPE_CHECKING:
     from httpx_cobo_auth.testing import ManualClock
+    from tests.simulated import App
 
 waas: Any = cobo_waas2
 SPELLINGS = [("Biz-Timestamp", "Biz-Resp-Signature"), ("BIZ_TIMESTAMP", "BIZ_RESP_SIGNATURE")]
