@@ -21,7 +21,7 @@ let refreshToken = "unknown";
 
 function take(tokens) {
     refreshToken = tokens.refresh_token;
-    api.authentications.OAuth2.accessToken = tokens.access_token;
+    api.setHeader({ Authorization: `Bearer ${tokens.access_token}` });
 }
 
 function transfer({ requestId, walletId }) {
@@ -41,7 +41,11 @@ const steps = {
     token: () => oauth.getTokenWithHttpInfo(told.client, told.org, "org_implicit"),
     refresh: () =>
         oauth.refreshTokenWithHttpInfo(
-            new sdk.RefreshTokenRequest(told.client, "refresh_token", refreshToken),
+            sdk.RefreshTokenRequest.constructFromObject({
+                client_id: told.client,
+                grant_type: "refresh_token",
+                refresh_token: refreshToken,
+            }),
         ),
     wallets: (options) => wallets.listWalletsWithHttpInfo(options),
     chains: (options) => wallets.listSupportedChainsWithHttpInfo(options),
