@@ -6,7 +6,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import anyio
-import anyio.lowlevel
 import pytest
 
 from httpx_cobo_auth.testing import CoboSimulator, ManualClock

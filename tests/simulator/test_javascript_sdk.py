@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from httpx_cobo_auth.testing import CoboSimulator
-from tests.conftest import MISSING_SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +30,7 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Install the SDK into a folder of this run, by npm."""
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
-        pytest.skip(f"{MISSING_SERVICE}: node and npm are not installed")
+        pytest.skip("missing service: node and npm")
     folder = tmp_path_factory.mktemp("javascript")
     command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", PACKAGE]
     try:
@@ -39,9 +38,9 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
             command, cwd=folder, capture_output=True, text=True, timeout=INSTALLS_S, check=False
         )
     except subprocess.TimeoutExpired:
-        pytest.skip(f"{MISSING_SERVICE}: npm did not install {PACKAGE} in {INSTALLS_S} s")
+        pytest.skip(f"missing service: npm did not install {PACKAGE} in {INSTALLS_S} s")
     if installed.returncode != 0:
-        pytest.skip(f"{MISSING_SERVICE}: npm did not install {PACKAGE}")
+        pytest.skip(f"missing service: npm did not install {PACKAGE}")
     return folder / "node_modules"
 
 
