@@ -43,7 +43,7 @@ class Core:
         self.counters = Counters()
         self.log: deque[LogEntry] = deque(maxlen=_LOG_ENTRIES)
         self.watchers: list[Callable[[LogEntry], None]] = []
-        self.signer = ResponseSigner()
+        self.signer = ResponseSigner(settings)
         self.gate = Gate(settings, self.counters)
         self.tokens = TokenBook(settings, self.counters)
         self.waas = Waas(settings.clock, self.counters)

@@ -99,7 +99,8 @@ class Gate:
 class ResponseSigner:
     """Signs answers with a response key of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._key = SigningKey.generate()
 
     @property
@@ -115,20 +116,23 @@ class ResponseSigner:
     def headers(
         self, body: bytes, now_s: float, *, tamper: bool = False
     ) -> tuple[tuple[str, str], ...]:
-        """Return timestamp and signature, in both spellings that are in use.
+        """Return timestamp and signature, as the settings spell them.
 
         A tampered signature is one over another body.
         """
         timestamp = str(int(now_s * 1000))
         text = b"|".join((body + b" " if tamper else body, timestamp.encode()))
         signature = self._key.sign(_double_sha256(text)).signature.hex()
-        return (
-            ("Biz-Timestamp", timestamp),
-            ("Biz-Resp-Signature", signature),
-            # All that Cobo's Java SDK reads, and what the documentation of webhooks names.
-            ("BIZ_TIMESTAMP", timestamp),
-            ("BIZ_RESP_SIGNATURE", signature),
-        )
+        hyphenated = (("Biz-Timestamp", timestamp), ("Biz-Resp-Signature", signature))
+        # All that Cobo's Java SDK reads, and what the documentation of webhooks names.
+        underscored = (("BIZ_TIMESTAMP", timestamp), ("BIZ_RESP_SIGNATURE", signature))
+        match self._settings.signature_headers:
+            case "hyphenated":
+                return hyphenated
+            case "underscored":
+                return underscored
+            case _:
+                return hyphenated + underscored
 
 
 def _encoded_again(query: bytes) -> bytes:

@@ -68,6 +68,8 @@ class Settings:
               the request.
             - ``False``: nothing.
         max_skew_s: seconds that milliseconds may be away from the simulator's clock to be fresh.
+        signature_headers: in which spelling answers and webhooks carry their signature:
+            ``Biz-Resp-Signature``, ``BIZ_RESP_SIGNATURE`` or, as both are in use, in each.
         clock: the simulator's time; by default a running ``ManualClock``.
 
     """
@@ -83,4 +85,5 @@ class Settings:
     reuse_revokes: bool = True
     check_nonce: NonceCheck = "lenient"
     max_skew_s: float = 60.0
+    signature_headers: Literal["both", "hyphenated", "underscored"] = "both"
     clock: Clock = field(default_factory=_running_clock)

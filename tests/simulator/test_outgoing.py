@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import cobo_waas2
 import jwt
@@ -33,6 +33,22 @@ def test_a_webhook_is_signed_in_both_spellings(
     kept = {name: headers[name] for name in names}
     signed_at = verify_signed(body, kept, simulator.environment, max_age=1, clock=clock)
     assert signed_at == pytest.approx(clock.time(), abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("setting", "names"), zip(("hyphenated", "underscored"), SPELLINGS, strict=False)
+)
+def test_one_spelling_can_be_had_alone(
+    simulator: CoboSimulator,
+    setting: Literal["hyphenated", "underscored"],
+    names: tuple[str, str],
+) -> None:
+    """On webhooks and answers alike, so that a reader of either can be tested."""
+    simulator.signature_headers = setting
+    assert {*simulator.webhook({}).headers} == {"Content-Type", *names}
+    with httpx.Client(transport=simulator) as client:
+        headers = client.get("https://cobo.test/v2/wallets").headers
+    assert {name for name in headers if name.startswith("biz")} == {n.lower() for n in names}
 
 
 @pytest.mark.parametrize(
