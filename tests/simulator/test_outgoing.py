@@ -36,7 +36,7 @@ def test_a_webhook_is_signed_in_both_spellings(
 
 
 @pytest.mark.parametrize(
-    ("setting", "names"), zip(("hyphenated", "underscored"), SPELLINGS, strict=False)
+    ("setting", "names"), [("hyphenated", SPELLINGS[0]), ("underscored", SPELLINGS[1])]
 )
 def test_one_spelling_can_be_had_alone(
     simulator: CoboSimulator,
