@@ -25,8 +25,10 @@ class FileStore:
 
     The folder is made with mode 0700, the files with 0600. A folder that exists already may
     be listed by others, but is refused where they could write to it, where it belongs to
-    somebody else, or is a symbolic link: its permissions are yours to change, not ours. A
-    file is replaced as a whole and flushed to the disk; a crash at any moment leaves the old
+    somebody else, or is a symbolic link: its permissions are yours to change, not ours. Only
+    what a volume's ``fsGroup`` changes at each mount of a pod is put back, where nothing but
+    files of this package is in the folder (``fsGroupChangePolicy: OnRootMismatch`` prevents the
+    change). A file is replaced as a whole and flushed to the disk; a crash at any moment leaves the old
     one or the new one. A file that cannot be understood (damaged, of a newer version,
     encrypted by another key) is an error, and is kept.
 
