@@ -15,30 +15,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from httpx_cobo_auth.stores._checks import Secret
+from httpx_cobo_auth.stores._folder_modes import UnsafeFolderError, require_private
 
 if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.records import StoreKey
 
-__all__ = ["Folder", "UnsafeFolderError", "absolute", "name_for"]
+__all__ = ["Folder", "absolute", "name_for"]
 
 _POSIX = os.name == "posix"
 _NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)
-_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+# What systems say whose folders cannot be flushed, as CIFS, 9p, VirtualBox and some of FUSE.
+_NO_SUCH_THING = {errno.EBADF, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 _STALE_S = 3600.0
 
 _swept: dict[Path, float] = {}
-
-
-class UnsafeFolderError(OSError):
-    """Others could plant files in the folder, or replace it."""
 
 
 class Folder:
     """A folder that is made when first needed, and checked each time.
 
     It may be one that others can list, for the files have modes of their own; it must not be
-    a symbolic link, belong to somebody else, or be writable by group or others.
+    a symbolic link, belong to somebody else, or be writable by group or others. What a mount has
+    changed about that is put back, see ``_folder_modes``.
     """
 
     def __init__(self, path: Path) -> None:
@@ -71,12 +70,7 @@ class Folder:
             message = "a folder is needed, and no link to one"
             raise UnsafeFolderError(errno.ENOTDIR, message, str(self.path))
         if _POSIX:  # pragma: no branch
-            if status.st_uid != os.geteuid():
-                message = "the folder belongs to another user; name one inside it"
-                raise UnsafeFolderError(errno.EPERM, message, str(self.path))
-            if status.st_mode & _WRITABLE_BY_OTHERS:
-                message = "others can write to the folder; chmod go-w, or name one inside it"
-                raise UnsafeFolderError(errno.EPERM, message, str(self.path))
+            require_private(self.path, status)
         return True
 
     def read(self, name: str, limit: int) -> Secret | str | None:
@@ -97,8 +91,11 @@ class Folder:
                 return "it is a symbolic link"
             raise
         with os.fdopen(file, "rb") as stream:
-            if not stat.S_ISREG(os.fstat(file).st_mode):
+            status = os.fstat(file)
+            if not stat.S_ISREG(status.st_mode):
                 return "it is not a regular file"
+            if _POSIX and status.st_uid != os.geteuid():
+                return "it belongs to another user"
             content = Secret(stream.read(limit + 1))
         return content if len(content.data) <= limit else "it is too long"
 
@@ -170,10 +167,14 @@ def _write(path: Path, content: Secret) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Have what happened to the names in a folder survive a power cut."""
+    """Have what happened to the names in a folder survive a power cut, where that can be had."""
     if _POSIX:  # pragma: no branch - elsewhere folders cannot be opened
         folder = os.open(path, os.O_RDONLY)
         try:
             os.fsync(folder)
+        except OSError as error:
+            # The files themselves are flushed; a failing disk is another matter.
+            if error.errno not in _NO_SUCH_THING:
+                raise
         finally:
             os.close(folder)

@@ -38,6 +38,7 @@ _MAX_COUNT = 2**53
 _MAX_TIME_S = 1e11
 _MAX_TEXT = 4096
 _MAX_ENTRIES = 4096
+_LEVELS = {level.value for level in Trust if level is not Trust.UNKNOWN}
 # As replies of the token endpoint are read: anything else could break out of the header.
 _BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
@@ -148,8 +149,8 @@ def _pending(what: str, value: object) -> PendingExchange:
 
 def _trust(value: object) -> TokenTrust:
     fields = _fields("trust", value, "level", "kind", "at")
-    level = fields["level"]
-    if level not in {known.value for known in Trust if known is not Trust.UNKNOWN}:
+    level = _text("level", fields["level"])
+    if level not in _LEVELS:
         _wrong("level")
     return TokenTrust(Trust(level), _text("kind", fields["kind"]), _time("at", fields["at"]))
 

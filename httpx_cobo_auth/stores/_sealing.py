@@ -45,6 +45,11 @@ class Codec(Confidential):
         """Whether it encrypts."""
         return self._box is not None
 
+    @property
+    def key(self) -> bytes | None:
+        """The key, if it encrypts. A secret."""
+        return bytes(self._box) if self._box is not None else None
+
     def encode(self, key: StoreKey, record: Record) -> Secret:
         """Give the bytes of a record."""
         plain = encode(key, record)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from httpx_cobo_auth.errors import StoreCorruptError, StoreUnavailableError
 from httpx_cobo_auth.stores._checks import Trouble, attempt, require_version
@@ -25,14 +25,19 @@ class FileStore:
 
     The folder is made with mode 0700, the files with 0600. A folder that exists already may
     be listed by others, but is refused where they could write to it, where it belongs to
-    somebody else, or is a symbolic link: its permissions are yours to change, not ours. A
-    file is replaced as a whole and flushed to the disk; a crash at any moment leaves the old
-    one or the new one. A file that cannot be understood (damaged, of a newer version,
+    somebody else, or is a symbolic link: its permissions are yours to change, not ours. Only
+    what a volume's ``fsGroup`` changes at each mount of a pod is put back, where nothing but
+    files of this package is in the folder (``fsGroupChangePolicy: OnRootMismatch`` prevents the
+    change). A file is replaced as a whole and flushed to the disk; a crash at any moment leaves
+    the old one or the new one. A file that cannot be understood (damaged, of a newer version,
     encrypted by another key) is an error, and is kept.
 
     Renewals are excluded by locks of the operating system, on files that stay. On network
     file systems such locks, and what counts as flushed, are not to be relied on: there, and
     for several hosts, take a ``RedisStore``.
+
+    A store can be pickled and handed to other processes; with an ``encryption_key`` the pickle
+    holds that key.
 
     Example:
         >>> store = FileStore("~/.local/state/my-app/cobo-tokens")
@@ -73,6 +78,18 @@ class FileStore:
         """Show where it is, and nothing of what is in it."""
         encrypted = ", encrypted" if self._codec.seals else ""
         return f"<FileStore {str(self._folder.path)!r}{encrypted}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle holds: the path and, where there is one, the encryption key."""
+        return {**self.__dict__, "_codec": self._codec.key}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Be the same store, in whatever process."""
+        prepare_file_locks()
+        try:
+            self.__dict__.update(state, _codec=Codec(state["_codec"]))
+        finally:
+            del state  # A traceback with locals must not show the key.
 
     def load(self, key: StoreKey) -> Record | None:
         """Read the record, if there is one.

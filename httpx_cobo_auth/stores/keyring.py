@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -85,7 +86,19 @@ class KeyringStore:
         self._given = backend
         self._service = service
         self._folder = Folder(absolute(lock_dir or _state_folder() / "httpx-cobo-auth"))
+        self._timeout = timeout
         self._worker = Worker(timeout)
+
+    def __reduce_ex__(self, _protocol: object) -> tuple[Any, ...]:
+        """Be the same store in whatever process: same service, folder and time limit."""
+        if self._given is not None:
+            message = (
+                f"a {type(self).__name__} with a backend of your own cannot be pickled or copied, "
+                "because that may hold a password; make one in each process"
+            )
+            raise TypeError(message)
+        folder, timeout = self._folder.path, self._timeout
+        return partial(type(self), self._service, lock_dir=folder, timeout=timeout), ()
 
     @property
     def identity(self) -> Hashable:

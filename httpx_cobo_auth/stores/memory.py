@@ -7,11 +7,11 @@ import weakref
 from typing import TYPE_CHECKING
 
 from httpx_cobo_auth._cell import Cell
-from httpx_cobo_auth._confidential import Confidential
 from httpx_cobo_auth.errors import StoreConflictError
+from httpx_cobo_auth.stores._uncopied import Uncopied
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from httpx_cobo_auth._protocol.records import Record, StoreKey, Version
 
@@ -21,7 +21,7 @@ _Records = dict["StoreKey", "Record"]
 _Locks = dict["StoreKey", "weakref.ref[_Lock]"]
 
 
-class MemoryStore(Confidential):
+class MemoryStore(Uncopied):
     """Keeps tokens in this process's memory; the default.
 
     Every process that uses one of its own asks Cobo for a token of its own: for several
@@ -31,6 +31,7 @@ class MemoryStore(Confidential):
 
     shared = False
     blocking = False
+    _why_uncopied = "its tokens are this process's own; take a FileStore for several"
 
     def __init__(self) -> None:
         self._records: Cell[Mapping[StoreKey, Record]] = Cell(_Records)
@@ -41,9 +42,9 @@ class MemoryStore(Confidential):
         """Show how many records there are, and none of them."""
         return f"<MemoryStore of {len(self._records.value)}>"
 
-    def keys(self) -> Iterator[StoreKey]:
-        """Return whose tokens there are."""
-        return iter(list(self._records.value))
+    def keys(self) -> list[StoreKey]:
+        """Return whose records there are."""
+        return list(self._records.value)
 
     def load(self, key: StoreKey) -> Record | None:
         """Return the record, if there is one."""

@@ -23,6 +23,7 @@ from httpx_cobo_auth.stores._folder import name_for
 from httpx_cobo_auth.stores._records_json import decode, encode
 from httpx_cobo_auth.stores._redis_client import checked_client, client_from_url
 from httpx_cobo_auth.stores._redis_lock import RedisLocks
+from httpx_cobo_auth.stores._uncopied import Uncopied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -48,7 +49,7 @@ return 'saved'
 """
 
 
-class RedisStore:
+class RedisStore(Uncopied):
     """Keeps tokens in Redis, with a lock that lapses should its owner die.
 
     One object serves any number of threads and of event loops, asyncio and trio: the sync
@@ -91,6 +92,7 @@ class RedisStore:
 
     shared = True
     blocking = True
+    _why_uncopied = "it holds connections, and perhaps a password; make one in each process"
 
     def __init__(
         self,

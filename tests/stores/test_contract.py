@@ -166,7 +166,7 @@ class Careless(MemoryStore):
 
 class ForgetsTheNote(Careless):
     def save(self, key: StoreKey, record: Record, *, expected: Version) -> None:
-        super().save(key, record.with_pending(None), expected=expected)
+        super().save(key, dataclasses.replace(record, pending=None), expected=expected)
 
 
 class ComparesNothing(Careless):

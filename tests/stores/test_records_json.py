@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from httpx_cobo_auth._protocol.records import PendingExchange, Record, StoreKey
+from httpx_cobo_auth._protocol.backoff import Backoff
+from httpx_cobo_auth._protocol.records import PendingExchange, Record, StoreKey, TokenTrust, Trust
 from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth._protocol.tokens import Token
 from httpx_cobo_auth.stores._checks import Secret
-from httpx_cobo_auth.stores._records_json import MAX_BYTES, decode, encode
+from httpx_cobo_auth.stores._records_json import decode, encode
 from tests.fuzzing import fuzz
 
 if TYPE_CHECKING:
@@ -32,12 +33,18 @@ RECORD = Record(
         obtained_at=1_799_956_801.25,
     ),
     PendingExchange("owner", 1_799_990_000.5),
-    RenewalThrottle(2, 1_799_990_060.0, "GET /v2/wallets", (1_799_990_000.0, 1_799_990_030.0)),
+    RenewalThrottle(
+        (("GET /v2/wallets", Backoff(2, 1_799_990_060.0)),), (1_799_990_000.0, 1_799_990_030.0)
+    ),
+    TokenTrust(Trust.REFUSED, "GET /v2/wallets", 1_799_990_000.75),
+    Backoff(3, 1_799_990_120.5),
+    "revision",
 )
 GOOD = encode(KEY, RECORD).data
 
 TIMES = st.floats(-1e11, 1e11)
 BEARERS = st.from_regex(r"[A-Za-z0-9._~+/-]{1,80}={0,2}", fullmatch=True)
+BACKOFFS = st.builds(Backoff, st.integers(0, 2**53), TIMES)
 RECORDS = st.builds(
     Record,
     st.integers(0, 2**53),
@@ -54,11 +61,17 @@ RECORDS = st.builds(
     st.none() | st.builds(PendingExchange, st.text(max_size=40), TIMES),
     st.builds(
         RenewalThrottle,
-        st.integers(0, 100),
-        TIMES,
-        st.text(max_size=60),
+        st.lists(st.tuples(st.text(max_size=60), BACKOFFS), max_size=3).map(tuple),
         st.lists(TIMES, max_size=5).map(tuple),
     ),
+    st.builds(
+        TokenTrust,
+        st.sampled_from([Trust.TRUSTED, Trust.REFUSED, Trust.EXPOSED]),
+        st.text(max_size=60),
+        TIMES,
+    ),
+    BACKOFFS,
+    st.none() | st.text(max_size=40),
 )
 
 
@@ -87,7 +100,7 @@ def flaw(data: bytes) -> str:
 @given(RECORDS)
 @fuzz(300)
 def test_every_record_comes_back_as_it_was(record: Record) -> None:
-    """Any record, note and spacing included, survives being written and read."""
+    """Any record, whatever is known of its token, survives being written and read."""
     assert decode(KEY, encode(KEY, record)) == record
 
 
@@ -127,12 +140,16 @@ def test_other_json_is_noticed(value: object) -> None:
     assert isinstance(read(json.dumps(value).encode()), str)
 
 
-PLACES = ["key", "generation", "token", "pending", "throttle"] + [
+PARTS = "key generation revision token pending trust attempts throttle throttle.ineffective.0"
+PLACES = PARTS.split() + [
     f"{part}.{name}"
     for part, names in {
         "token": "access_token refresh_token expires_at obtained_at scope token_type",
         "pending": "owner begun_at",
-        "throttle": "ineffective_count ineffective_until ineffective_cause forced_at",
+        "trust": "level kind at",
+        "attempts": "failures until",
+        "throttle": "ineffective forced_at",
+        "throttle.ineffective.0": "kind failures until",
     }.items()
     for name in names.split()
 ]
@@ -148,10 +165,11 @@ def test_a_wrong_schema_is_noticed_although_the_digest_fits(place: str, value: o
 
 
 def put(place: str, value: object) -> Callable[[dict[str, Any]], object]:
-    """Put another value at a place in the record: ``token.scope``."""
+    """Put another value at a place in the record: ``token.scope``, ``throttle.ineffective.0``."""
 
     def change(record: dict[str, Any]) -> None:
-        inner, (*above, name) = record, place.split(".")
+        inner: Any = record
+        *above, name = (int(part) if part.isdigit() else part for part in place.split("."))
         for part in above:
             inner = inner[part]
         inner[name] = value
@@ -171,11 +189,20 @@ WRONG: dict[str, tuple[object, ...]] = {
     "pending": (1,),
     "pending.owner": (None,),
     "pending.begun_at": (True, None),
+    "revision": (1, "x" * 4097),
+    "trust": (None, {}),
+    "trust.level": ("unknown", "5ec2e7", None, ["trusted"], {}),
+    "trust.kind": (None, "x" * 4097),
+    "trust.at": (None, "5ec2e7"),
+    "attempts": (None, {"failures": 1}),
+    "attempts.failures": (-1, True, None),
+    "attempts.until": (None, 10**400),
     "throttle": (None,),
-    "throttle.ineffective_count": (None,),
-    "throttle.ineffective_until": (None,),
-    "throttle.ineffective_cause": (None,),
-    "throttle.forced_at": ({}, ["x"], [4.0, "5ec2e7"], None),
+    "throttle.ineffective": (None, {}, ["x"], [{"kind": "x"}], [None] * 4097),
+    "throttle.ineffective.0.kind": (None,),
+    "throttle.ineffective.0.failures": (None, 0.5),
+    "throttle.ineffective.0.until": (None, "5ec2e7"),
+    "throttle.forced_at": ({}, ["x"], [4.0, "5ec2e7"], [1.0] * 4097, None),
 }
 
 
@@ -205,7 +232,7 @@ def test_an_envelope_of_another_shape_is_noticed() -> None:
     """Without its record, with one that is none, or with a digest that does not fit."""
     envelope = json.loads(GOOD)
     shape = "is not as it should be"
-    assert flaw(b'{"format": 1, "digest": ""}') == f"the whole {shape}"
+    assert flaw(b'{"format": 2, "digest": ""}') == f"the whole {shape}"
     nothing = {**envelope, "record": None, "digest": hashlib.sha256(b"null").hexdigest()}
     assert flaw(json.dumps(nothing).encode()) == f"record {shape}"
     damaged = {**envelope, "digest": "0" * 64}
@@ -233,12 +260,12 @@ def test_a_whole_number_is_a_time_too(place: str) -> None:
 @pytest.mark.parametrize("seconds", [1e11, -1e11, 10**11, -(10**11)])
 def test_the_outermost_times_are_taken(seconds: float) -> None:
     """Ten to the eleventh seconds either way of the epoch is still a time; beyond is none."""
-    found = read(signed(put("throttle.ineffective_until", seconds)))
+    found = read(signed(put("attempts.until", seconds)))
     assert isinstance(found, Record)
-    assert found.throttle.ineffective_until == seconds
+    assert found.attempts.until == seconds
     farther = seconds + (0.001 if seconds > 0 else -0.001)
-    beyond = flaw(signed(put("throttle.ineffective_until", farther)))
-    assert beyond == "ineffective_until is not as it should be"
+    beyond = flaw(signed(put("attempts.until", farther)))
+    assert beyond == "until is not as it should be"
 
 
 @pytest.mark.parametrize("count", [0, 2**53])
@@ -248,32 +275,82 @@ def test_the_outermost_counts_are_taken(count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "longest"),
+    "place",
     [
-        ("throttle.ineffective_cause", MAX_BYTES),
-        ("pending.owner", 4096),
-        ("token.scope", 4096),
-        ("token.token_type", 4096),
-        ("token.access_token", 4096),
-        ("token.refresh_token", 4096),
+        "revision",
+        "pending.owner",
+        "trust.kind",
+        "throttle.ineffective.0.kind",
+        "token.scope",
+        "token.token_type",
+        "token.access_token",
+        "token.refresh_token",
     ],
 )
-def test_a_long_path_is_taken_and_other_long_text_is_not(place: str, longest: int) -> None:
-    """A request's path may fill the record; any other text ends at 4096 characters."""
-    assert isinstance(read(signed(put(place, "x" * longest))), Record)
-    beyond = flaw(signed(put(place, "x" * (longest + 1))))
-    assert beyond == f"{place.split('.')[1]} is not as it should be"
+def test_text_of_up_to_4096_characters_is_taken(place: str) -> None:
+    """Of that length it is read; one character more is refused."""
+    assert isinstance(read(signed(put(place, "x" * 4096))), Record)
+    beyond = flaw(signed(put(place, "x" * 4097)))
+    assert beyond == f"{place.rpartition('.')[2]} is not as it should be"
 
 
-@pytest.mark.parametrize("version", [2, 3, 10**30])
+@pytest.mark.parametrize("place", ["throttle.ineffective", "throttle.forced_at"])
+def test_lists_of_up_to_4096_entries_are_taken(place: str) -> None:
+    """Of that length they are read; with one entry more the record is refused."""
+    entry = json.loads(GOOD)["record"]["throttle"][place.partition(".")[2]][0]
+    assert isinstance(read(signed(put(place, [entry] * 4096))), Record)
+    beyond = flaw(signed(put(place, [entry] * 4097)))
+    assert beyond == f"{place.partition('.')[2]} is not as it should be"
+
+
+OLD: dict[str, Any] = {
+    "key": {"base_url": KEY.base_url, "client_id": KEY.client_id, "org_id": KEY.org_id},
+    "generation": 7,
+    "token": json.loads(GOOD)["record"]["token"],
+    "note": {"owner": "owner", "begun_at": 1_799_990_000.5},
+    "spacing": {
+        "ineffective_count": 2,
+        "ineffective_until": 1_799_990_060.0,
+        "ineffective_cause": "GET /v2/wallets",
+        "forced_at": [1_799_990_000.0],
+    },
+}
+
+
+def old(**changes: object) -> bytes:
+    """Return a record as version 0.1 wrote it."""
+    content = {**OLD, **changes}
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    return json.dumps({"format": 1, "digest": digest, "record": content}).encode()
+
+
+def test_a_record_of_version_0_1_is_read() -> None:
+    """Its token, generation and begun exchange are kept; its throttle begins anew."""
+    assert read(old()) == Record(7, RECORD.token, RECORD.pending)
+    assert read(old(note=None)) == Record(7, RECORD.token)
+    assert read(old(token=None, note=None)) == Record(7)
+
+
+def test_a_flaw_in_a_record_of_version_0_1_is_noticed() -> None:
+    """It is checked as strictly as a present one."""
+    assert flaw(old(more=1)) == "record is not as it should be"
+    assert flaw(old(generation=-1)) == "generation is not as it should be"
+    assert flaw(old(note=1)) == "note is not as it should be"
+    belongs = "it belongs to another environment, client or organization"
+    assert flaw(old(key={**OLD["key"], "org_id": "0ther"})) == belongs
+    assert flaw(old().replace(b"owner", b"0wner")) == "it is damaged: the digest does not fit"
+
+
+@pytest.mark.parametrize("version", [3, 4, 10**30])
 def test_a_newer_format_says_so(version: int) -> None:
     """Whatever else a newer version changes, its ``format`` tells what to do: upgrade."""
     assert flaw(json.dumps({"format": version}).encode()) == (
-        "it has format 2 or later; a newer version of this package wrote it"
+        "it has format 3 or later; a newer version of this package wrote it"
     )
 
 
-@pytest.mark.parametrize("version", [0, -1, None, "1", 1.5, True, [1]])
+@pytest.mark.parametrize("version", [0, -1, None, "2", 1.5, True, [2]])
 def test_any_other_format_is_refused(version: object) -> None:
     """A newer package's file, or an older one's, is not guessed at."""
     envelope = json.loads(GOOD)

@@ -27,6 +27,7 @@ from httpx_cobo_auth import (
     Timeouts,
 )
 from httpx_cobo_auth._protocol.records import PendingExchange, StoreKey
+from httpx_cobo_auth.events import RenewalFailed
 from tests.family import CoboOAuth
 
 if TYPE_CHECKING:
@@ -324,6 +325,13 @@ async def test_a_working_token_goes_on_while_redis_hangs(
     # Handlers of logs block event loops; whose they are decides.
     monkeypatch.setattr(logging.getLogger("httpx_cobo_auth"), "disabled", True)
     events: list[Event] = []
+    failed = anyio.Event()
+
+    def note(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, RenewalFailed):
+            failed.set()
+
     store = RedisStore(redis_server.url, prefix=anyio_backend, timeout=0.2)
     auth = CoboOAuth(
         client_id=simulator.client_id,
@@ -332,7 +340,7 @@ async def test_a_working_token_goes_on_while_redis_hangs(
         environment=simulator.environment,
         store=store,
         timeouts=Timeouts(grace=0.0),
-        on_event=events.append,
+        on_event=note,
         clock=clock,
     )
     async with auth.async_client(transport=simulator) as client:
@@ -342,6 +350,8 @@ async def test_a_working_token_goes_on_while_redis_hangs(
             with anyio.fail_after(3):
                 for _ in range(5):
                     assert (await client.get("/wallets")).status_code == 200
+                await failed.wait()  # the renewal fails by itself; nobody waits for it
+                assert (await client.get("/wallets")).status_code == 200
             assert [type(event).__name__ for event in events[1:]] == ["RenewalFailed"]
             clock.advance(61)
             with anyio.fail_after(5), pytest.raises(StoreUnavailableError):
