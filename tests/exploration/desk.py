@@ -107,7 +107,9 @@ class Desk:
 
     def _owners_of_record(self, world: World) -> frozenset[str]:
         record = self._records[world.record]
-        return frozenset({record.pending.owner}) if record and record.pending else frozenset()
+        owners: set[str] = set()
+        frozen(record, owners)
+        return frozenset(owners)
 
     def _ended(self, world: World, who: int, actor: Actor, error: CoboAuthError | None) -> World:
         caller = world.callers[who]

@@ -200,19 +200,20 @@ class Model(Mishaps):
     def _check_spacing(self, world: World) -> None:
         """Check that a renewal in vain counts once, however many it was in vain for."""
         for number, process in enumerate(world.processes):
-            throttle = self.players.account(number, process.account).throttle
-            if throttle.ineffective_count > world.cobo.issued - (self.scenario.left is not None):
-                message = (
-                    f"{throttle.ineffective_count} renewals in vain, of {world.cobo.issued - 1}"
-                )
+            throttle = self.players.account(number, process.account).known.throttle
+            in_vain = max((backoff.failures for _, backoff in throttle.ineffective), default=0)
+            issued = world.cobo.issued - (self.scenario.left is not None)
+            if in_vain > issued:
+                message = f"{in_vain} renewals in vain, of {issued}"
                 raise Broken(message)
 
     def _held_off(self, world: World, number: int) -> bool:
         """Tell whether renewals were in vain, because another process killed what they got."""
         process = world.processes[number]
         account = self.players.account(number, process.account)
-        held = account.held
-        if held is None or account.forced_wait() <= 0.0:
+        held = account.known.held
+        kinds = [kind for kind, _ in account.known.throttle.ineffective] or [""]
+        if held is None or not any(account.forced_wait(kind) for kind in kinds):
             return False
         killers = dict(world.cobo.killed)
         return killers.get(number_of(held.token.access_token), number) != number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from httpx_cobo_auth._protocol.effects import (
     BeginWrite,
+    Delegate,
     Drain,
     EndWrite,
     Enter,
@@ -78,6 +79,8 @@ class Performing(Desk):
                 return self._resume(saved, who)
             case LockStore():
                 return self._lock(world, who)
+            case Delegate():
+                return self._resume(world, who, None)
             case UnlockStore():
                 return self._resume(set_caller(world, who, caller._replace(lock=0)), who)
             case Outlives():
