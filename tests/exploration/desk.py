@@ -83,7 +83,7 @@ class Desk:
             Given(value, error),
         )
         world = set_process(world, caller.process, process._replace(account=account))
-        excused = caller.impatient or process.doubt >= Doubt.EXCUSED
+        excused = caller.impatient or process.doubt >= Doubt.EXCUSED or self._spaced(world, caller)
         caller = caller._replace(
             local=number, phase=Phase.READY, ended=False, excused=excused, answer=0
         )
@@ -95,6 +95,13 @@ class Desk:
             message = f"{local.actor.name} is replayed, though it may have run"
             raise Broken(message)
         return world
+
+    def _spaced(self, world: World, caller: Caller) -> bool:
+        """Whether a token in doubt is used because the next attempt has to wait."""
+        process = world.processes[caller.process]
+        account = self.players.account(caller.process, process.account, world.now)
+        spaced = process.doubt is not Doubt.NONE and not account.attempt_allowed()
+        return spaced and not self.scenario.strict
 
     def _unused_owner(self, world: World) -> str:
         used = self._owners_of_record(world)

@@ -200,7 +200,7 @@ class Model(Mishaps):
     def _check_spacing(self, world: World) -> None:
         """Check that a renewal in vain counts once, however many it was in vain for."""
         for number, process in enumerate(world.processes):
-            throttle = self.players.account(number, process.account).known.throttle
+            throttle = self.players.account(number, process.account, world.now).known.throttle
             in_vain = max((backoff.failures for _, backoff in throttle.ineffective), default=0)
             issued = world.cobo.issued - (self.scenario.left is not None)
             if in_vain > issued:
@@ -210,7 +210,7 @@ class Model(Mishaps):
     def _held_off(self, world: World, number: int) -> bool:
         """Tell whether renewals were in vain, because another process killed what they got."""
         process = world.processes[number]
-        account = self.players.account(number, process.account)
+        account = self.players.account(number, process.account, world.now)
         held = account.known.held
         kinds = [kind for kind, _ in account.known.throttle.ineffective] or [""]
         if held is None or not any(account.forced_wait(kind) for kind in kinds):

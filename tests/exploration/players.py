@@ -137,9 +137,10 @@ class Players:
             account.adopt(record)
         return self._taken(0)
 
-    def account(self, process: int, number: int) -> Account:
+    def account(self, process: int, number: int, now: float) -> Account:
         """Give the real account in that state, to be looked at."""
         self._set(process, number)
+        self.clock.now = now
         return self._accounts[process]
 
     def begin(self, actor: Actor, account: int, now: float) -> tuple[int, int]:

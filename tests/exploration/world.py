@@ -232,6 +232,8 @@ class Scenario:
         overdue: how often a seat may be taken over.
         lapses: how often the store's lock may lapse.
         revocations: how often Cobo may revoke the token by itself.
+        strict: whether no write may go out with a token that an abandoned exchange has killed,
+            not even while the next attempt has to wait.
 
     """
 
@@ -254,6 +256,7 @@ class Scenario:
     overdue: int = 0
     lapses: int = 0
     revocations: int = 0
+    strict: bool = False
 
 
 class _Url(NamedTuple):
