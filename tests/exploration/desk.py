@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from httpx_cobo_auth._protocol.effects import Enter, Exchange, Save, Send
+from httpx_cobo_auth._protocol.effects import Delegate, Enter, Exchange, Save, Send
 from httpx_cobo_auth._protocol.records import Record
 from httpx_cobo_auth.errors import CoboAuthError
 from tests.exploration.freezing import OWNER, Numbered, frozen
@@ -85,7 +85,13 @@ class Desk:
         world = set_process(world, caller.process, process._replace(account=account))
         excused = caller.impatient or process.doubt >= Doubt.EXCUSED or self._spaced(world, caller)
         caller = caller._replace(
-            local=number, phase=Phase.READY, ended=False, excused=excused, answer=0
+            local=number,
+            phase=Phase.READY,
+            ended=False,
+            error=0,
+            mine=False,
+            excused=excused,
+            answer=0,
         )
         world = set_caller(world, who, caller)
         local = self.players.locals[number]
@@ -99,9 +105,10 @@ class Desk:
     def _spaced(self, world: World, caller: Caller) -> bool:
         """Whether a token in doubt is used because the next attempt has to wait."""
         process = world.processes[caller.process]
+        if process.doubt is Doubt.NONE or self.scenario.strict:
+            return False
         account = self.players.account(caller.process, process.account, world.now)
-        spaced = process.doubt is not Doubt.NONE and not account.attempt_allowed()
-        return spaced and not self.scenario.strict
+        return not account.attempt_allowed()
 
     def _unused_owner(self, world: World) -> str:
         used = self._owners_of_record(world)
@@ -120,7 +127,11 @@ class Desk:
 
     def _ended(self, world: World, who: int, actor: Actor, error: CoboAuthError | None) -> World:
         caller = world.callers[who]
-        self.outcome = type(error).__name__ if error else caller.status or None
+        outcome = type(error).__name__ if error else caller.status or None
+        if caller.renewal:
+            world = self._renewal_ended(world, who, error)
+        else:
+            self.outcome = outcome
         if error is None:
             if actor.sends and (caller.exchanged or not caller.status):
                 message = f"{actor.name} is given the token endpoint's answer"
@@ -129,13 +140,24 @@ class Desk:
                 message = f"{actor.name} ends with something held"
                 raise Broken(message)
         if world.injected is Injected.NOTHING:
-            if self.outcome not in actor.good:
-                message = f"nothing went wrong, and {actor.name} ends with {self.outcome}"
+            if outcome not in actor.good:
+                message = f"nothing went wrong, and {actor.name} ends with {outcome}"
                 raise Broken(message)
             if world.cobo.issued - (self.scenario.left is not None) > self.scenario.exchanges:
                 message = f"nothing went wrong, and {world.cobo.issued} tokens were issued"
                 raise Broken(message)
         return self._close(world, who)
+
+    def _renewal_ended(self, world: World, who: int, error: CoboAuthError | None) -> World:
+        """Tell all who wait for a renewal that ran on its own what it has ended with."""
+        number = self._number_error(error)
+        for i, each in enumerate(world.callers):
+            waits = each.phase in (Phase.WAITING, Phase.WOKEN)
+            same = each.process == world.callers[who].process
+            if same and waits and not each.ended and isinstance(self._effect(each), Delegate):
+                told = each._replace(phase=Phase.WOKEN, ended=True, error=number)
+                world = set_caller(world, i, told)
+        return world
 
     def _close(self, world: World, who: int) -> World:
         """Give back what a flow held at its end, as its performer does."""
@@ -159,7 +181,7 @@ class Desk:
         before = GateState(
             next((i for i, each in mine if each.seat == 1), -1),
             tuple(i for i, each in mine if each.write),
-            tuple(i for i, each in mine if each.phase is Phase.WAITING),
+            tuple(i for i, each in mine if self._at_gate(each, Phase.WAITING)),
             process.door_closed,
             process.overdue,
         )
@@ -173,7 +195,7 @@ class Desk:
                 seat = 0 if i == who and what == "leave" else 2
             if i in after.waiting:
                 phase = Phase.WAITING
-            elif phase is Phase.WAITING:
+            elif self._at_gate(old, Phase.WAITING):
                 phase = Phase.WOKEN
             at_gate = phase in (Phase.WAITING, Phase.WOKEN)
             awaits = ended and at_gate and isinstance(self._effect(old), Enter)
@@ -188,6 +210,10 @@ class Desk:
             error=error if ended else process.error,
         )
         return set_process(world, number, process), granted
+
+    def _at_gate(self, caller: Caller, phase: Phase) -> bool:
+        """Whether somebody waits for a permit, and not for a renewal that runs on its own."""
+        return caller.phase is phase and not isinstance(self._effect(caller), Delegate)
 
     def _lock_is_free(self, world: World) -> bool:
         return all(caller.lock != 1 for caller in world.callers)

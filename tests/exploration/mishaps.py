@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from httpx_cobo_auth._protocol.effects import Enter, Exchange, ExchangeFault, Load, LockStore, Save
+from httpx_cobo_auth._protocol.effects import (
+    Delegate,
+    Enter,
+    Exchange,
+    ExchangeFault,
+    Load,
+    LockStore,
+    Save,
+)
 from httpx_cobo_auth.errors import StoreUnavailableError, TokenEndpointError
 from tests.exploration.desk import set_caller, set_process, spent_by
 from tests.exploration.performing import Performing
@@ -88,7 +96,7 @@ class Mishaps(Performing):
         process = world.processes[number]._replace(overdue=True, doubt=Doubt.OVERTAKEN)
         world = set_process(self._injected(world), number, process)
         for i, caller in enumerate(world.callers):
-            if caller.process == number and caller.phase is Phase.WAITING:
+            if caller.process == number and self._at_gate(caller, Phase.WAITING):
                 world = set_caller(world, i, caller._replace(phase=Phase.WOKEN))
         return world._replace(overdue=world.overdue - 1)
 
@@ -100,6 +108,8 @@ class Mishaps(Performing):
         if account != process.account:
             message = f"{self._actor(caller).name} does something after it was cancelled"
             raise Broken(message)
+        if caller.renewal:
+            world = self._renewal_ended(world, who, None)
         if saving:
             caller = caller._replace(phase=Phase.SAVING)
         return self._close(set_caller(world, who, caller), who)
@@ -121,7 +131,7 @@ class Mishaps(Performing):
                 how is Injected.WORSE and isinstance(effect, Exchange) and not effect.spend
             )
         else:
-            ineffective = bool(caller.seat) or isinstance(effect, Enter)
+            ineffective = bool(caller.seat) or isinstance(effect, (Enter, Delegate))
         if doubt is Doubt.LOST and ineffective:
             doubt = Doubt.EXCUSED
         return set_process(world, caller.process, process._replace(doubt=doubt))

@@ -178,7 +178,9 @@ class Model(Mishaps):
         strict = late or world.injected < Injected.WORSE
         self.alone = []
         world = world._replace(injected=Injected.WORSE)
-        for actor in (request(process=process), request(write=True, process=process)):
+        own = any(actor.delegates for actor in self.scenario.actors)
+        for write in (False, True):
+            actor = request(write=write, process=process, delegates=own)
             world = self._begin(world, actor, 0)
             moves = 0
             while world.callers:
@@ -186,7 +188,7 @@ class Model(Mishaps):
                 if moves > 1000:
                     message = "a caller who is alone comes to no end"
                     raise Broken(message)
-                (move,) = self.moves(world)
+                move = next(self.moves(world))
                 self.alone.append(self.describe(world, move))
                 world = self.apply(world, move)
             good = actor.good

@@ -20,7 +20,8 @@ from httpx_cobo_auth._protocol.effects import (
     UnlockStore,
 )
 from httpx_cobo_auth.errors import RenewalTimeoutError, StoreConflictError
-from tests.exploration.desk import Desk, set_caller, set_process, spent_by, token_of
+from tests.exploration.delegating import Delegating
+from tests.exploration.desk import set_caller, set_process, spent_by, token_of
 from tests.exploration.players import Broken
 from tests.exploration.world import ACCEPTED, FAILED, Caller, Doubt, Phase, World, reply
 
@@ -31,7 +32,7 @@ _CONFLICT = StoreConflictError("the record moved on since it was read")
 _WAITED = RenewalTimeoutError("waited in vain for a renewal to end before sending a write")
 
 
-class Performing(Desk):
+class Performing(Delegating):
     """Moves that nobody else has a part in."""
 
     def _can_go(self, world: World, caller: Caller) -> bool:
@@ -80,7 +81,7 @@ class Performing(Desk):
             case LockStore():
                 return self._lock(world, who)
             case Delegate():
-                return self._resume(world, who, None)
+                return self._delegate(world, who, effect)
             case UnlockStore():
                 return self._resume(set_caller(world, who, caller._replace(lock=0)), who)
             case Outlives():
@@ -178,12 +179,12 @@ class Performing(Desk):
         free = self._lock_is_free(world)
         if free:
             world = set_caller(world, who, world.callers[who]._replace(lock=1))
-        return self._resume(world, who, free)
+        return self._resume(self._reach(world, who), who, free)
 
     def _timed_out(self, world: World, who: int) -> World:
         caller = world.callers[who]
         match self._effect(caller):
-            case Enter():
+            case Enter() | Delegate():
                 caller = caller._replace(impatient=True)
                 return self._resume(set_caller(world, who, caller), who, Entry())
             case BeginWrite():
@@ -192,4 +193,4 @@ class Performing(Desk):
                 caller = caller._replace(undrained=True)
                 return self._resume(set_caller(world, who, caller), who, value=False)
             case _:
-                return self._resume(world, who, value=False)
+                return self._resume(self._reach(world, who), who, value=False)

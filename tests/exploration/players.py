@@ -49,6 +49,7 @@ class Actor:
         bad: whether Cobo answers it with 500/1000, whatever the token.
         process: in which process this happens.
         good: what may come of it where nothing went wrong: a status, or an error's name.
+        delegates: whether it has a client by which renewals run on their own.
 
     """
 
@@ -59,6 +60,7 @@ class Actor:
     bad: bool = False
     process: int = 0
     good: frozenset[object] = frozenset({200, None})
+    delegates: bool = False
 
 
 class Given(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from httpx_cobo_auth._protocol.effects import ResponseSummary
 from httpx_cobo_auth._protocol.flow import CoboFlow
 from tests.exploration.players import Actor
@@ -29,12 +31,18 @@ WRITE_401 = request(write=True, good=(401,))
 READ_1 = request(process=1)
 WRITE_1 = request(write=True, process=1)
 
+READ_OWN = request(delegates=True)
+WRITE_OWN = request(write=True, delegates=True)
+BAD_READ_OWN = replace(BAD_READ, delegates=True)
+RENEW_OWN = replace(RENEW, delegates=True)
+
 _NO_TOKEN = ("TokenRefusedError",)
 UNINSTALLED = (
     request(good=_NO_TOKEN),
     request(write=True, good=_NO_TOKEN),
     Actor("token()", CoboFlow.token, good=frozenset(_NO_TOKEN)),
 )
+UNINSTALLED_OWN = tuple(replace(actor, delegates=True) for actor in UNINSTALLED)
 
 SCENARIOS = (
     # Three callers, each of whom may be cancelled or fail once, all in the same run.
@@ -101,6 +109,23 @@ SCENARIOS = (
     ),
 )
 
+DELEGATED = (
+    Scenario("on its own, STALE", (READ_OWN, WRITE_OWN, WRITE), STALE_S, mishaps=1),
+    Scenario("on its own, EXPIRED", (READ_OWN, WRITE_OWN, READ), EXPIRED_S, mishaps=1),
+    Scenario("on its own, MISSING", (READ_OWN, WRITE_OWN, READ_OWN), None, mishaps=1),
+    Scenario("on its own, renew()", (RENEW_OWN, WRITE_OWN, WRITE), FRESH_S, mishaps=1),
+    Scenario("on its own, bad read", (BAD_READ_OWN, WRITE_OWN, READ_OWN), FRESH_S, mishaps=1),
+    Scenario(
+        "on its own, revoked meanwhile",
+        (READ_OWN, WRITE_OWN, WRITE_OWN),
+        FRESH_S,
+        revocations=1,
+        mishaps=1,
+    ),
+    Scenario("on its own, uninstalled", UNINSTALLED_OWN, None, refuses=True, mishaps=1),
+    Scenario("on its own, waits end", (READ_OWN, WRITE_OWN, WRITE), STALE_S, waits=1, mishaps=0),
+)
+
 DEEP_ONLY = (
     Scenario(
         "three, always 401",
@@ -113,4 +138,4 @@ DEEP_ONLY = (
     ),
 )
 
-BY_NAME = {scenario.name: scenario for scenario in (*SCENARIOS, *DEEP_ONLY)}
+BY_NAME = {scenario.name: scenario for scenario in (*SCENARIOS, *DELEGATED, *DEEP_ONLY)}

@@ -77,6 +77,10 @@ class Caller(NamedTuple):
         excused: whether its write may meet a dead token.
         status: of the last answer to its request.
         answer: number of the answer on its way.
+        renewal: whether it is a renewal that runs on its own.
+        reached: whether that has got as far as to the store's lock.
+        mine: whether the renewal that it waits for was started for it.
+        error: number of what that one ended with.
 
     """
 
@@ -97,6 +101,10 @@ class Caller(NamedTuple):
     excused: bool = False
     status: int = 0
     answer: int = 0
+    renewal: bool = False
+    reached: bool = False
+    mine: bool = False
+    error: int = 0
 
 
 class Doubt(enum.IntEnum):
@@ -270,6 +278,7 @@ def request(
     bad: bool = False,
     process: int = 0,
     good: tuple[object, ...] = (200,),
+    delegates: bool = False,
 ) -> Actor:
     """Give somebody who sends a request."""
     name = name or ("write" if write else "read")
@@ -281,6 +290,7 @@ def request(
         bad=bad,
         process=process,
         good=frozenset(good),
+        delegates=delegates,
     )
 
 
