@@ -10,22 +10,22 @@ While it moves, the model checks what must hold; ``Broken`` says what does not.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from httpx_cobo_auth._protocol.records import PendingExchange, Record
 from httpx_cobo_auth._protocol.tokens import Token
+from tests.exploration.alone import Alone
 from tests.exploration.freezing import OWNER
-from tests.exploration.mishaps import Mishaps
 from tests.exploration.players import Broken
 from tests.exploration.world import (
+    GO,
     LIFETIME_S,
     Cobo,
     Injected,
+    Move,
     Phase,
     Process,
     World,
-    number_of,
-    request,
 )
 
 if TYPE_CHECKING:
@@ -34,24 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["GO", "Model", "Move"]
 
 NOON = 1_800_000_000.0
-LATER_S = 700.0
-GO = "go"
 
 
-class Move(NamedTuple):
-    """One thing that can happen.
-
-    Attributes:
-        who: the caller's place; -1 for nobody.
-        what: ``GO``, or what is done to it.
-
-    """
-
-    who: int
-    what: str
-
-
-class Model(Mishaps):
+class Model(Alone):
     """The moves that are possible in a world, and where they lead."""
 
     # -------------------------------------------------------------------------- the beginning
@@ -169,35 +154,8 @@ class Model(Mishaps):
             if state.door_closed or state.overdue:
                 message = "the gate is left closed"
                 raise Broken(message)
-            for seconds in (0.0, LATER_S):
-                self._check_alone(end._replace(now=end.now + seconds), process, late=seconds > 0)
+        self.check_alone(end)
         self._good_ends[end] = None
-
-    def _check_alone(self, world: World, process: int, *, late: bool) -> None:
-        """Check that a read, and then a write, gets through when nobody else is there."""
-        strict = late or world.injected < Injected.WORSE
-        self.alone = []
-        world = world._replace(injected=Injected.WORSE)
-        own = any(actor.delegates for actor in self.scenario.actors)
-        for write in (False, True):
-            actor = request(write=write, process=process, delegates=own)
-            world = self._begin(world, actor, 0)
-            moves = 0
-            while world.callers:
-                moves += 1
-                if moves > 1000:
-                    message = "a caller who is alone comes to no end"
-                    raise Broken(message)
-                move = next(self.moves(world))
-                self.alone.append(self.describe(world, move))
-                world = self.apply(world, move)
-            good = actor.good
-            if self.scenario.refuses or not self.scenario.accepts:
-                good = frozenset({"TokenRefusedError", self.scenario.refusal.status})
-            if strict and self.outcome not in good and not self._held_off(world, process):
-                when = f"{LATER_S:.0f} s later" if late else "right afterwards"
-                message = f"{actor.name}, alone and {when}, ends with {self.outcome}"
-                raise Broken(message)
 
     def _check_spacing(self, world: World) -> None:
         """Check that a renewal in vain counts once, however many it was in vain for."""
@@ -208,14 +166,3 @@ class Model(Mishaps):
             if in_vain > issued:
                 message = f"{in_vain} renewals in vain, of {issued}"
                 raise Broken(message)
-
-    def _held_off(self, world: World, number: int) -> bool:
-        """Tell whether renewals were in vain, because another process killed what they got."""
-        process = world.processes[number]
-        account = self.players.account(number, process.account, world.now)
-        held = account.known.held
-        kinds = [kind for kind, _ in account.known.throttle.ineffective] or [""]
-        if held is None or not any(account.forced_wait(kind) for kind in kinds):
-            return False
-        killers = dict(world.cobo.killed)
-        return killers.get(number_of(held.token.access_token), number) != number

@@ -20,11 +20,38 @@ if TYPE_CHECKING:
 
     from httpx_cobo_auth._protocol.effects import Flow
 
-__all__ = ["Caller", "Cobo", "Injected", "Phase", "Process", "Scenario", "World"]
+__all__ = [
+    "GO",
+    "Caller",
+    "Cobo",
+    "Doubt",
+    "Injected",
+    "Move",
+    "Phase",
+    "Process",
+    "Scenario",
+    "World",
+]
 
 LIFETIME_S = 43199
 ACCEPTED = ResponseSummary(200)
 FAILED = ResponseSummary(500, 1000)
+
+
+GO = "go"
+
+
+class Move(NamedTuple):
+    """One thing that can happen.
+
+    Attributes:
+        who: the caller's place; -1 for nobody.
+        what: ``GO``, or what is done to it.
+
+    """
+
+    who: int
+    what: str
 
 
 class Phase(enum.IntEnum):
