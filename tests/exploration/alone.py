@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from tests.exploration.mishaps import Mishaps
 from tests.exploration.players import Broken
-from tests.exploration.world import Doubt, Injected, Process, World, number_of, request
+from tests.exploration.setting import request
+from tests.exploration.world import Doubt, Injected, Process, World, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

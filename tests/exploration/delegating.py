@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from httpx_cobo_auth._protocol.effects import Delegate, Entry
 from httpx_cobo_auth._protocol.renew import renew
-from tests.exploration.desk import Desk, set_caller
+from tests.exploration.desk import set_caller
 from tests.exploration.players import Actor
+from tests.exploration.storing import Storing
 from tests.exploration.world import Caller, Phase, World
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Delegating"]
 
 
-class Delegating(Desk):
+class Delegating(Storing):
     """Moves by which callers have somebody else renew."""
 
     def _delegate(self, world: World, who: int, effect: Delegate) -> World:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from httpx_cobo_auth._protocol.effects import Delegate, Enter, Exchange, Save, Send
+from httpx_cobo_auth._protocol.effects import Delegate, Enter, Exchange, Send
 from httpx_cobo_auth._protocol.records import Record
 from httpx_cobo_auth.errors import CoboAuthError
 from tests.exploration.freezing import OWNER, Numbered, frozen
@@ -16,14 +16,13 @@ from tests.exploration.world import (
     Injected,
     Phase,
     Process,
-    Scenario,
     World,
     number_of,
 )
 
 if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.effects import Effect
-    from httpx_cobo_auth._protocol.records import Version
+    from tests.exploration.setting import Scenario
 
 __all__ = ["Desk", "set_caller", "set_process", "spent_by", "token_of"]
 
@@ -97,10 +96,19 @@ class Desk:
         local = self.players.locals[number]
         if local.effect is None:
             return self._ended(world, who, local.actor, local.outcome)
-        if caller.barred and isinstance(local.effect, Send):
-            message = f"{local.actor.name} is replayed, though it may have run"
-            raise Broken(message)
+        if isinstance(local.effect, Send) and not local.effect.sent:
+            self._check_sending(world, caller, local.effect)
         return world
+
+    def _check_sending(self, world: World, caller: Caller, effect: Send) -> None:
+        name = self._actor(caller).name
+        if caller.barred:
+            message = f"{name} is replayed, though it may have run"
+            raise Broken(message)
+        leaked = (token_of(effect), caller.process) in world.leaked
+        if leaked and world.injected is Injected.NOTHING:
+            message = f"{name} is about to use a token that others know"
+            raise Broken(message)
 
     def _spaced(self, world: World, caller: Caller) -> bool:
         """Whether a token in doubt is used because the next attempt has to wait."""
@@ -214,17 +222,6 @@ class Desk:
     def _at_gate(self, caller: Caller, phase: Phase) -> bool:
         """Whether somebody waits for a permit, and not for a renewal that runs on its own."""
         return caller.phase is phase and not isinstance(self._effect(caller), Delegate)
-
-    def _lock_is_free(self, world: World) -> bool:
-        return all(caller.lock != 1 for caller in world.callers)
-
-    def _saved(self, world: World, effect: Save) -> World | None:
-        """Save if the stored version is the expected one."""
-        stored = self._records[world.record]
-        version: Version = stored.version if stored else (0, None)
-        if version != effect.expected:
-            return None
-        return world._replace(record=self._number_record(effect.record))
 
     def _number_record(self, record: Record | None) -> int:
         return self._records.number(record, record)

@@ -12,7 +12,8 @@ from tests.exploration.players import Broken
 from tests.exploration.scenarios import BY_NAME
 
 if TYPE_CHECKING:
-    from tests.exploration.world import Move, Scenario, World
+    from tests.exploration.setting import Scenario
+    from tests.exploration.world import Move, World
 
 __all__ = ["Explored", "PropertyBrokenError", "explore", "explore_named"]
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from httpx_cobo_auth._protocol.records import PendingExchange, Record
 from httpx_cobo_auth._protocol.tokens import Token
 from tests.exploration.alone import Alone
+from tests.exploration.desk import set_process
 from tests.exploration.freezing import OWNER
 from tests.exploration.players import Broken
 from tests.exploration.world import (
@@ -69,7 +70,11 @@ class Model(Alone):
             scenario.overdue,
             scenario.lapses,
             scenario.revocations,
+            scenario.crashes,
         )
+        for number in scenario.anew:
+            nothing = Process(self.players.account_knowing(None, NOON))
+            world = set_process(world, number, nothing)
         if scenario.noted:
             world = world._replace(cobo=world.cobo.exposed(1))
         for actor in scenario.actors:
@@ -101,6 +106,11 @@ class Model(Alone):
                 yield Move(-1, "time passes")
             if world.revocations and world.cobo.live:
                 yield Move(-1, "Cobo revokes the token")
+            if world.crashes:
+                for number in sorted({caller.process for caller in callers}):
+                    yield Move(-1 - number, "crash")
+        if world.late is not None:
+            yield Move(-1, "what came late is saved")
 
     # ------------------------------------------------------------------------------ a move
     def apply(self, world: World, move: Move) -> World:
@@ -113,6 +123,10 @@ class Model(Alone):
         who, what = move
         if what == GO:
             world = self._go(world, who)
+        elif what == "crash":
+            world = self._crashed(world, -1 - who)
+        elif what == "what came late is saved":
+            world = self._late_comes(world)
         elif who < 0:
             world = self._injected(world)
             if what == "time passes":
@@ -127,7 +141,7 @@ class Model(Alone):
     def describe(self, world: World, move: Move) -> str:
         """Say in words what a move does."""
         if move.who < 0:
-            return move.what
+            return f"process {-1 - move.who}: crash" if move.what == "crash" else move.what
         caller = world.callers[move.who]
         if caller.phase in (Phase.CLOSED, Phase.SAVING):
             return f"a cancelled one: {caller.phase.name}"
@@ -145,7 +159,9 @@ class Model(Alone):
             Broken: it does not.
 
         """
-        end = world._replace(mishaps=0, waits=0, jumps=0, overdue=0, lapses=0, revocations=0)
+        end = world._replace(
+            mishaps=0, waits=0, jumps=0, overdue=0, lapses=0, revocations=0, crashes=0
+        )
         if end in self._good_ends:
             return
         if world.injected is Injected.NOTHING:

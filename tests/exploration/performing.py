@@ -19,7 +19,7 @@ from httpx_cobo_auth._protocol.effects import (
     Send,
     UnlockStore,
 )
-from httpx_cobo_auth.errors import RenewalTimeoutError, StoreConflictError
+from httpx_cobo_auth.errors import RedirectedError, RenewalTimeoutError, StoreConflictError
 from tests.exploration.delegating import Delegating
 from tests.exploration.desk import set_caller, set_process, spent_by, token_of
 from tests.exploration.players import Broken
@@ -29,6 +29,7 @@ __all__ = ["Performing"]
 
 _REFUSED = ExchangeReply(400, b'{"error": "invalid_grant", "error_description": "no"}')
 _CONFLICT = StoreConflictError("the record moved on since it was read")
+_REDIRECTED = RedirectedError("a redirect was followed")
 _WAITED = RenewalTimeoutError("waited in vain for a renewal to end before sending a write")
 
 
@@ -41,7 +42,7 @@ class Performing(Delegating):
             return caller.phase is not Phase.WAITING or caller.seat == 2
         effect = self._effect(caller)
         waits = isinstance(effect, LockStore) and effect.timeout > 0
-        return not waits or self._lock_is_free(world)
+        return not waits or self._lock_is_free(world, caller)
 
     def _go(self, world: World, who: int) -> World:  # noqa: C901, PLR0911, PLR0912 - one line for each effect
         caller = world.callers[who]
@@ -106,6 +107,9 @@ class Performing(Delegating):
             return self._resume(set_caller(world, who, caller), who, answer)
         actor = self._actor(caller)
         token = token_of(effect)
+        if actor.leaks:
+            leaked = tuple(sorted({*world.leaked, (token, caller.process)}))
+            return self._resume(world._replace(leaked=leaked), who, error=_REDIRECTED)
         if token != world.cobo.live or not self.scenario.accepts:
             answer = self.scenario.refusal
             own = (token, caller.process) in world.cobo.killed
@@ -176,9 +180,9 @@ class Performing(Delegating):
         return self._resume(set_caller(world, who, caller), who)
 
     def _lock(self, world: World, who: int) -> World:
-        free = self._lock_is_free(world)
+        free = self._lock_is_free(world, world.callers[who])
         if free:
-            world = set_caller(world, who, world.callers[who]._replace(lock=1))
+            world = self._locked(world, who)
         return self._resume(self._reach(world, who), who, free)
 
     def _timed_out(self, world: World, who: int) -> World:

@@ -50,6 +50,7 @@ class Actor:
         process: in which process this happens.
         good: what may come of it where nothing went wrong: a status, or an error's name.
         delegates: whether it has a client by which renewals run on their own.
+        leaks: whether it is redirected to somebody else, together with its token.
 
     """
 
@@ -61,6 +62,7 @@ class Actor:
     process: int = 0
     good: frozenset[object] = frozenset({200, None})
     delegates: bool = False
+    leaks: bool = False
 
 
 class Given(NamedTuple):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from httpx_cobo_auth._protocol.effects import ResponseSummary
 from httpx_cobo_auth._protocol.flow import CoboFlow
 from tests.exploration.players import Actor
-from tests.exploration.world import Scenario, request
+from tests.exploration.setting import Scenario, request
 
 __all__ = ["BY_NAME", "SCENARIOS"]
 

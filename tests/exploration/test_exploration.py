@@ -176,9 +176,7 @@ def each_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Count a renewal in vain once for each request that it did not help."""
     did_not_help = RenewalThrottle.did_not_help
 
-    def once_more(
-        self: RenewalThrottle, now: float, kind: str, *, forced: bool
-    ) -> RenewalThrottle:
+    def once_more(self: RenewalThrottle, now: float, kind: str, *, forced: bool) -> RenewalThrottle:
         failures = sum(backoff.failures for _, backoff in self.ineffective)
         return did_not_help(self, now + 1000.0 * failures, kind, forced=forced)
 
