@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tests.exploration.mishaps import Mishaps
 from tests.exploration.players import Broken
 from tests.exploration.setting import request
-from tests.exploration.world import Doubt, Injected, Process, World, number_of
+from tests.exploration.world import Injected, Process, World, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,8 +53,10 @@ class Alone(Mishaps):
             self._check(end, process, "right afterwards", (False, True), strict=strict)
             self._check(later, process, "later", (False, True))
             # Writes only: one may be refused with a token that died unnoticed, but not the next.
-            dead = not strict or end.processes[process].doubt is not Doubt.NONE
-            self._check(later, process, "later", (True, True, True), bounces=self._dies or dead)
+            # Another process may have killed it: who holds a FRESH token does not ask the store.
+            dead = not strict or self.scenario.shared or end.processes[process].doubt
+            bounces = self._dies or bool(dead)
+            self._check(later, process, "later", (True, True, True), bounces=bounces)
         nothing = self.players.account_knowing(None, end.now)
         anew = end._replace(
             processes=(Process(nothing),) * len(end.processes),

@@ -31,6 +31,10 @@ WRITE_401 = request(write=True, good=(401,))
 READ_1 = request(process=1)
 WRITE_1 = request(write=True, process=1)
 
+# A write does not ask the store while its token is FRESH: another process may have killed it.
+PERHAPS_BOUNCED_1 = request(write=True, process=1, good=(200, 500))
+BAD_WRITE_1 = replace(BAD_WRITE, process=1)
+LEAK = request("leak", good=("RedirectedError",), leaks=True)
 READ_OWN = request(delegates=True)
 WRITE_OWN = request(write=True, delegates=True)
 BAD_READ_OWN = replace(BAD_READ, delegates=True)
@@ -126,6 +130,58 @@ DELEGATED = (
     Scenario("on its own, waits end", (READ_OWN, WRITE_OWN, WRITE), STALE_S, waits=1, mishaps=0),
 )
 
+OF_ISSUE_10 = (
+    # A process dies between any two steps, and starts again.
+    Scenario("crash, STALE", (READ, WRITE), STALE_S, crashes=1, restarted=(WRITE,), mishaps=1),
+    Scenario("crash, EXPIRED", (READ, WRITE), EXPIRED_S, crashes=2, restarted=(WRITE,), mishaps=0),
+    Scenario(
+        "crash, on its own",
+        (READ_OWN, WRITE_OWN),
+        STALE_S,
+        crashes=1,
+        restarted=(WRITE_OWN,),
+        mishaps=0,
+    ),
+    Scenario(
+        "two processes, crash",
+        (WRITE, WRITE_1),
+        STALE_S,
+        shared=True,
+        crashes=1,
+        restarted=(WRITE,),
+        mishaps=0,
+    ),
+    Scenario(
+        "two processes, crash, EXPIRED",
+        (READ, WRITE_1),
+        EXPIRED_S,
+        shared=True,
+        crashes=1,
+        restarted=(WRITE,),
+        mishaps=1,
+    ),
+    # An auth object made anew, which knows nothing but the record.
+    Scenario("anew, FRESH", (RENEW, PERHAPS_BOUNCED_1), FRESH_S, shared=True, anew=frozenset({1}), mishaps=1),
+    Scenario(
+        "anew, STALE", (READ, WRITE, WRITE_1), STALE_S, shared=True, anew=frozenset({1}), mishaps=0
+    ),
+    Scenario(
+        "anew, revoked", (BAD_WRITE, READ_1), FRESH_S, shared=True, anew=frozenset({1}), mishaps=1
+    ),
+    # The store answers late, or not for sure.
+    Scenario("saved late, STALE", (READ, WRITE), STALE_S, late=True, mishaps=2),
+    Scenario("saved late, EXPIRED", (READ, WRITE), EXPIRED_S, late=True, mishaps=2),
+    Scenario("saved late, refused", (BAD_READ, READ), FRESH_S, late=True, mishaps=2),
+    Scenario(
+        "two processes, saved late", (WRITE, WRITE_1), EXPIRED_S, shared=True, late=True, mishaps=1
+    ),
+    # A token is sent where it should not be.
+    Scenario("leaked", (LEAK, WRITE, READ), FRESH_S, mishaps=0),
+    Scenario("leaked, store fails", (LEAK, WRITE), FRESH_S, late=True, mishaps=1),
+    Scenario("leaked, two processes", (LEAK, WRITE_1), FRESH_S, shared=True, mishaps=0),
+    Scenario("leaked, refused elsewhere", (LEAK, BAD_WRITE_1), FRESH_S, shared=True, mishaps=0),
+)
+
 DEEP_ONLY = (
     Scenario(
         "three, always 401",
@@ -138,4 +194,6 @@ DEEP_ONLY = (
     ),
 )
 
-BY_NAME = {scenario.name: scenario for scenario in (*SCENARIOS, *DELEGATED, *DEEP_ONLY)}
+BY_NAME = {
+    scenario.name: scenario for scenario in (*SCENARIOS, *DELEGATED, *OF_ISSUE_10, *DEEP_ONLY)
+}
