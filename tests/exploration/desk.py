@@ -39,6 +39,7 @@ class Desk:
         self._answers = Numbered[Any]()
         self._errors = Numbered[CoboAuthError | None]()
         self._number_error(None)
+        self._owners: dict[int, frozenset[str]] = {}
         self.outcome: object = None
         self.alone: list[str] = []
         self._good_ends: dict[object, None] = {}
@@ -113,7 +114,7 @@ class Desk:
     def _spaced(self, world: World, caller: Caller) -> bool:
         """Whether a token in doubt is used because the next attempt has to wait."""
         process = world.processes[caller.process]
-        if process.doubt is Doubt.NONE or self.scenario.strict:
+        if process.doubt is Doubt.NONE or self.scenario.strict_doubt:
             return False
         account = self.players.account(caller.process, process.account, world.now)
         return not account.attempt_allowed()
@@ -128,10 +129,20 @@ class Desk:
         return f"{OWNER}{number}"
 
     def _owners_of_record(self, world: World) -> frozenset[str]:
-        record = self._records[world.record]
-        owners: set[str] = set()
-        frozen(record, owners)
-        return frozenset(owners)
+        """Return the names in the store, and in what may yet come there."""
+        numbers = (world.record, world.late[0]) if world.late else (world.record,)
+        owners = frozenset[str]()
+        for number in numbers:
+            known = self._owners.get(number)
+            if known is None:
+                found: set[str] = set()
+                frozen(self._records[number], found)
+                known = self._owners[number] = frozenset(found)
+            owners |= known
+        if world.late:
+            revision = world.late[1][1]
+            owners |= {revision} if revision else frozenset()
+        return owners
 
     def _ended(self, world: World, who: int, actor: Actor, error: CoboAuthError | None) -> World:
         caller = world.callers[who]

@@ -47,8 +47,9 @@ class Scenario:
         restarted: who calls in a process that was started again.
         anew: the processes that know nothing of a token at first, as with an auth object made
             anew.
-        strict: whether no write may go out with a token that an abandoned exchange has killed,
+        strict_doubt: whether no write may go out with a token that an abandoned exchange has killed,
             not even while the next attempt has to wait.
+        strict_trust: whether the store must not forget what speaks against a token.
 
     """
 
@@ -75,7 +76,8 @@ class Scenario:
     crashes: int = 0
     restarted: tuple[Actor, ...] = ()
     anew: frozenset[int] = frozenset()
-    strict: bool = False
+    strict_doubt: bool = False
+    strict_trust: bool = False
 
 
 class _Url(NamedTuple):
