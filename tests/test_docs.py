@@ -24,6 +24,7 @@ import httpx
 import pytest
 
 from httpx_cobo_auth import Timeouts, environment
+from httpx_cobo_auth._protocol.settings import Settings
 from httpx_cobo_auth.testing import CoboSimulator
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def test_time_limits_are_as_documented() -> None:
     page = (ROOT / "docs" / "behaviour.md").read_text(encoding="utf-8")
     documented = {found["name"]: float(found["seconds"]) for found in TIMEOUT.finditer(page)}
     assert documented == dataclasses.asdict(Timeouts())
-    for seconds in (Timeouts().seat, Timeouts().wait, Timeouts().lock_ttl):
+    for seconds in (Settings().lease, Settings().wait, Settings().lock_ttl):
         assert f" {seconds:.0f} s" in page
 
 

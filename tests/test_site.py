@@ -142,7 +142,7 @@ def test_the_steps_drawn_are_those_of_time() -> None:
     clock = ManualClock()
     now = clock.time()
     token = Token(access_token="t", obtained_at=now, expires_at=now + 43_200)
-    held = HeldToken.now(token, 1, clock)
+    held = HeldToken(token, 1).timed(clock, 0.0)
     lived = [held.state(clock).name]
     for _ in range(43_200 // 15):
         clock.advance(15)
