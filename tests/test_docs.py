@@ -24,6 +24,8 @@ import httpx
 import pytest
 
 from httpx_cobo_auth import Timeouts, environment
+from httpx_cobo_auth._protocol.known import WHAT_FOLLOWS, Urgency
+from httpx_cobo_auth._protocol.records import Trust
 from httpx_cobo_auth._protocol.settings import Settings
 from httpx_cobo_auth.testing import CoboSimulator
 
@@ -146,11 +148,30 @@ def test_time_limits_are_as_documented() -> None:
         assert f" {seconds:.0f} s" in page
 
 
+def test_what_follows_is_as_documented() -> None:
+    """The table of the architecture page is that of the code, row by row and column by column."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    [table] = re.findall(r"^\| clock \|.*?\n(?=\n)", page, re.MULTILINE | re.DOTALL)
+    (_, *levels), _, *rows = [
+        [cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines()
+    ]
+    assert levels == [*Trust.__members__]
+    documented = {state: dict(zip(levels, cells, strict=True)) for state, *cells in rows}
+    assert documented == {
+        state.name: {
+            trust.name: urgency.name if urgency else "none" for trust, urgency in row.items()
+        }
+        for state, row in WHAT_FOLLOWS.items()
+    }
+    for urgency in Urgency:
+        assert f"\n| {urgency.name} " in page
+
+
 def test_every_hazard_has_tests_and_every_test_of_one_a_hazard() -> None:
-    """The table has the numbers from 1 on, none left out, and the marks have the same."""
+    """The table has its numbers in order and once, and the marks have the same."""
     page = (ROOT / "docs" / "hazards.md").read_text(encoding="utf-8")
     rows = [int(number) for number in HAZARD.findall(page)]
-    assert rows == list(range(1, len(rows) + 1))
+    assert rows == sorted(set(rows))
     tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
     marked = {int(number) for mark in MARK.findall(tests) for number in mark.split(",")}
-    assert marked == set(rows)
+    assert marked == set(rows), f"only in tests or only in the table: {marked ^ set(rows)}"

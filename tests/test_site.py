@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import itertools
 import os
@@ -115,7 +116,58 @@ def test_every_method_of_the_auth_classes_is_described(kind: str, described: set
     assert public == {name.removeprefix(prefix) for name in described if name.startswith(prefix)}
 
 
-# ------------------------------------------------------------------------------ the drawing
+# -------------------------------------------------------------------- the drawing of the rooms
+ROOMS = (DOCS / "architecture.svg").read_text("utf-8")
+ROOM = re.compile(r'class="room[^"]*" id="(?P<name>\w+)".*?class="names"[^>]*>(?P<names>[^<]*)<')
+ARROW = re.compile(r'class="arrow" id="(?P<above>\w+)-(?P<below>\w+)"')
+VALUES = "values"
+
+
+def test_the_rooms_drawn_are_those_of_the_package() -> None:
+    """Each folder and each module at the top is in one room of the drawing."""
+    drawn = [name for names in ROOM.finditer(ROOMS) for name in names["names"].split(", ")]
+    assert sorted(drawn) == sorted({name.partition(".")[0] for name in package_modules()})
+
+
+def test_the_arrows_drawn_are_the_imports() -> None:
+    """All but those to the values, which every room imports."""
+    room = {
+        name: found["name"] for found in ROOM.finditer(ROOMS) for name in found["names"].split(", ")
+    }
+    imports = {
+        (room[name.partition(".")[0]], room[imported.partition(".")[0]])
+        for name, path in package_modules().items()
+        for imported in imported_modules(path)
+    }
+    drawn = {(found["above"], found["below"]) for found in ARROW.finditer(ROOMS)}
+    assert drawn == {(a, b) for a, b in imports if b not in {a, VALUES}}
+    assert {a for a, b in imports if b == VALUES} == {*room.values()}
+
+
+def package_modules() -> dict[str, Path]:
+    """Return the modules of the package, as ``_auth.base``; ``__init__`` by the package's name."""
+    package = ROOT / "httpx_cobo_auth"
+    names = {
+        ".".join(path.relative_to(package).with_suffix("").parts): path
+        for path in package.rglob("*.py")
+    }
+    return {"httpx_cobo_auth" if name == "__init__" else name: path for name, path in names.items()}
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Return which of our modules a module imports, at its top level or anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+        elif isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+    prefix = "httpx_cobo_auth."
+    ours = {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
+    return ours | ({"httpx_cobo_auth"} & names)
+
+
+# ------------------------------------------------------------------- the drawing of the states
 DRAWING = (DOCS / "states.svg").read_text("utf-8")
 STEPS = {
     (found["before"], found["after"]): " ".join(re.sub(r"<[^>]*>", " ", found["drawn"]).split())
