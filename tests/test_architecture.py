@@ -39,7 +39,7 @@ OF_ONE_FAMILY = (
 # or below; a name that ends in a dot stands for a whole room, whose members may import each
 # other without circles.
 LAYERS = [
-    ("_confidential", "_forking", "clock", "errors"),
+    ("_cell", "_confidential", "_forking", "clock", "errors"),
     ("_identity", "environment", "events"),
     ("_protocol.",),
     ("callback", "records", "stores."),
@@ -49,8 +49,8 @@ LAYERS = [
     ("testing.",),
 ]
 
-# What decides. It waits for nothing: no network, no files, no event loops. A mutex around a
-# few lines of arithmetic is no wait, so `threading` may be imported, and `_forking` as well.
+# What decides. It waits for nothing: no network, no files, no event loops; `_cell` asks for the
+# number of the process, and that is all.
 PURE_ROOMS = (
     "_confidential",
     "_identity",
@@ -142,7 +142,7 @@ def test_what_decides_does_no_io(module: str) -> None:
     """Neither network, files nor event loops, not even by way of another module of ours."""
     roots = {name.partition(".")[0] for name in every_import(MODULES[module])}
     assert not roots & IMPURE_IMPORTS
-    ours = internal_imports(MODULES[module]) - {"_forking"}
+    ours = internal_imports(MODULES[module]) - {"_cell"}
     assert all(imported.startswith(PURE_ROOMS) for imported in ours)
 
 

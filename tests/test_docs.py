@@ -144,7 +144,8 @@ def test_time_limits_are_as_documented() -> None:
     page = (ROOT / "docs" / "behaviour.md").read_text(encoding="utf-8")
     documented = {found["name"]: float(found["seconds"]) for found in TIMEOUT.finditer(page)}
     assert documented == dataclasses.asdict(Timeouts())
-    for seconds in (Settings().lease, Settings().wait, Settings().lock_ttl):
+    settings = Settings()
+    for seconds in (settings.lease, settings.wait, settings.lock_ttl):
         assert f" {seconds:.0f} s" in page
 
 

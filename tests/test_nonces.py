@@ -171,6 +171,7 @@ class TestCorrections:
         """Hazards 66 and 69: whether the server answered before the suspend or after it."""
         clock.advance(1)
         base, sent_at, sent = source.base, clock.mono, clock.wall
+        clock.advance(0.001)
         clock.suspend(180)
         for _ in range(2):  # the second time another request has noticed
             for server_time in (sent, sent + 90, sent + 180):

@@ -26,6 +26,7 @@ from httpx_cobo_auth import (
     CoboAuthError,
     Ed25519Signer,
     MemoryStore,
+    SignerError,
     StoreUnavailableError,
     Timeouts,
     Token,
@@ -201,7 +202,7 @@ def async_client_of(auth: CoboOAuth, transport: Any, *, safe: bool) -> httpx.Asy
 
 
 def token_of(auth: CoboOAuth) -> Token:
-    held = auth._session.account.held
+    held = auth._session.account.known.held
     assert held is not None
     return held.token
 
@@ -425,18 +426,18 @@ def test_when_the_signer_fails(life: Life, signatures: int, *, safe: bool) -> No
     auth = life.auth(app_secret=signer)
     with client_of(auth, simulator, safe=safe) as client:
         signer.works_for = signatures % 2
-        with life.minding(RuntimeError):
+        with life.minding(SignerError):
             client.get("/wallets")
         signer.works_for = 10**6
         life.keep(client.get("/wallets"))
         simulator.revoke_tokens()
         life.clock.advance(60)
         signer.works_for = signatures
-        with life.minding(*[RuntimeError] * (signatures < 3)):
+        with life.minding(*[SignerError] * (signatures < 3)):
             life.keep(client.post("/echo", content=b"x", extensions={"cobo_replay": True}))
         life.clock.advance(HALF_A_DAY)
         signer.works_for = 0
-        with life.minding(RuntimeError):
+        with life.minding(SignerError):
             client.get("/wallets")
         signer.works_for = 10**6
         life.keep(client.get("/wallets"))
@@ -578,8 +579,8 @@ def test_what_holds_tokens_is_not_pickled(life: Life) -> None:
     auth, store = life.auth(), MemoryStore()
     with auth.client(transport=life.simulator) as client:
         token = auth.token(client)
-    record = auth._session.store.load(auth._session.account.key)
-    for thing in (token, record, auth._session.account.held, store):
+    record = auth._session._store.load(auth._session.account.key)
+    for thing in (token, record, auth._session.account.known.held, store):
         for duplicate in DUPLICATING[2:]:
             with pytest.raises(TypeError, match="cannot"):
                 duplicate(thing)

@@ -675,17 +675,17 @@ class TestLikeTheSdk:
             clock=clock,
         )
         simulator.client_id = auth.client_id
-        sent: list[httpx.Request] = []
+        sent: list[tuple[httpx.Request, bytes]] = []
 
         def record(request: httpx.Request) -> httpx.Response:
-            sent.append(request)
+            sent.append((request, request.content))  # It is emptied later.
             return simulator.handle_request(request)
 
         with httpx.Client(transport=httpx.MockTransport(record)) as client:
             token = auth.token(client)
             if spend:
                 auth.renew(client)
-        ours = sent[-1]
+        ours, content = sent[-1]
         oauth_api = waas.OAuthApi(sdk.client)
         sdk.nonce = int(ours.headers["Biz-Api-Nonce"])
         arguments: tuple[Any, ...] = (auth.client_id, auth.org_id, "org_implicit")
@@ -701,7 +701,7 @@ class TestLikeTheSdk:
         sdk.client.call_api(*serialize(*arguments))
         method, url, headers, body = sdk.sent.pop()
         assert (ours.method, str(ours.url)) == (method, url)
-        assert ours.content == (json.dumps(body).encode() if body else b"")
+        assert content == (json.dumps(body).encode() if body else b"")
         assert biz(ours.headers) == biz(headers)
         assert "Authorization" not in ours.headers
 

@@ -65,7 +65,7 @@ def clock() -> ManualClock:
 
 def state_after(lifetime: float, seconds: float) -> TokenState:
     clock = ManualClock(START)
-    held = HeldToken.now(issued(lifetime), 1, clock)
+    held = HeldToken(issued(lifetime), 1).timed(clock, 0.0)
     clock.advance(seconds)
     return held.state(clock)
 
@@ -119,15 +119,18 @@ class TestStates:
         """One that was dead when it came, as a stored one may be."""
         dead = issued(-5)
         assert dead.lifetime == dead.renewal_window == dead.margin == 0
-        assert HeldToken.now(dead, 1, clock).state(clock) is TokenState.EXPIRED
+        assert HeldToken(dead, 1).timed(clock, 0.0).state(clock) is TokenState.EXPIRED
 
     @pytest.mark.hazard(23)
     def test_a_stored_token_has_what_is_left_of_its_life(self, clock: ManualClock) -> None:
         """The expiry is absolute; a restart does not begin it anew."""
         token = issued(600, at=START - 580)
-        held = HeldToken.now(token, 1, clock)
+        held = HeldToken(token, 1).timed(clock, 0.0)
         assert held.state(clock) is TokenState.EXPIRED
-        assert HeldToken.now(issued(600, at=START - 500), 1, clock).state(clock) is TokenState.STALE
+        assert (
+            HeldToken(issued(600, at=START - 500), 1).timed(clock, 0.0).state(clock)
+            is TokenState.STALE
+        )
 
 
 class TestSteps:
@@ -138,7 +141,7 @@ class TestSteps:
         self, clock: ManualClock, lifetime: int, step: float
     ) -> None:
         """The monotonic deadline wins."""
-        held = HeldToken.now(issued(lifetime), 1, clock)
+        held = HeldToken(issued(lifetime), 1).timed(clock, 0.0)
         clock.step(step)
         assert held.state(clock) is TokenState.FRESH
         clock.advance(lifetime - held.token.margin + 0.001)
@@ -148,18 +151,26 @@ class TestSteps:
     @pytest.mark.parametrize("lifetime", LIFETIMES)
     def test_a_clock_set_forwards_ends_a_life(self, clock: ManualClock, lifetime: int) -> None:
         """As it does after a suspend, through which the monotonic clock sleeps."""
-        held = HeldToken.now(issued(lifetime), 1, clock)
+        held = HeldToken(issued(lifetime), 1).timed(clock, 0.0)
         clock.step(lifetime)
         assert held.state(clock) is TokenState.EXPIRED
         assert not held.is_fresh(clock)
 
     @pytest.mark.hazard(31)
     def test_a_clock_that_is_behind_lengthens_no_stored_life(self, clock: ManualClock) -> None:
-        """Another host wrote the record, and its clock is an hour ahead of ours."""
-        held = HeldToken.now(issued(600, at=START + HOUR), 1, clock)
+        """Another host wrote the record, and its clock is half a minute ahead of ours."""
+        held = HeldToken(issued(600, at=START + 30), 1).timed(clock, 0.0)
         assert held.state(clock) is TokenState.FRESH
         clock.advance(600)
         assert held.state(clock) is TokenState.EXPIRED
+
+    @pytest.mark.hazard(31)
+    def test_a_stored_token_from_the_future_has_an_unknown_age(self, clock: ManualClock) -> None:
+        """Our clock was set back since, or is wrong: it may have died long ago."""
+        held = HeldToken(issued(600, at=START + 61), 1).timed(clock, 0.0)
+        assert held.state(clock) is TokenState.EXPIRED
+        ahead = HeldToken(issued(600, at=START + HOUR), 1).timed(clock, HOUR)
+        assert ahead.state(clock) is TokenState.FRESH
 
     @pytest.mark.hazard(31)
     @many
@@ -175,7 +186,7 @@ class TestSteps:
     ) -> None:
         """Wherever the wall clock goes, real time is the bound."""
         clock = ManualClock(START)
-        held, lived = HeldToken.now(issued(lifetime), 1, clock), 0.0
+        held, lived = HeldToken(issued(lifetime), 1).timed(clock, 0.0), 0.0
         for kind, seconds in moves:
             if kind == "step":
                 clock.step(seconds)
@@ -215,7 +226,10 @@ class TestSteps:
     @pytest.mark.hazard(29)
     @pytest.mark.parametrize("lifetime", LIFETIMES)
     def test_short_lives_loop_nowhere(self, lifetime: int) -> None:
-        """Over ten lives, read every tenth of one, an exchange or two for each."""
+        """Over ten lives, read every tenth of one, an exchange or two for each.
+
+        A read that does not wait for the renewal may meet its end: that one is sent again.
+        """
         clock = ManualClock(START)
         simulator = CoboSimulator(clock=clock, token_lifetime=lifetime)
         auth = CoboOAuth(
@@ -230,7 +244,7 @@ class TestSteps:
                 assert client.get("/wallets").status_code == 200
                 clock.advance(lifetime / 10)
         assert 10 <= simulator.counters.exchanges <= 14
-        assert simulator.counters.rejected == 0
+        assert simulator.counters.rejected <= simulator.counters.exchanges
 
 
 # ------------------------------------------------------------------------------ token values
@@ -240,7 +254,7 @@ class TestToken:
     @pytest.mark.hazard(37)
     def test_a_token_shows_no_secret(self) -> None:
         """In repr, str, format and vars, alone or held."""
-        held = HeldToken.now(self.token, 3, ManualClock(START))
+        held = HeldToken(self.token, 3).timed(ManualClock(START), 0.0)
         for shown in (repr(self.token), str(self.token), f"{self.token}", repr(held), str([held])):
             assert ACCESS not in shown
             assert REFRESH not in shown
@@ -262,7 +276,7 @@ class TestToken:
     @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
     def test_a_token_is_not_pickled(self, protocol: int) -> None:
         """A pickle would hold it in the clear; so would one of what holds it."""
-        held = HeldToken.now(self.token, 3, ManualClock(START))
+        held = HeldToken(self.token, 3).timed(ManualClock(START), 0.0)
         for thing in (self.token, held, [self.token]):
             with pytest.raises(TypeError, match="cannot be pickled"):
                 pickle.dumps(thing, protocol)
@@ -498,7 +512,7 @@ class TestReplies:
         token = parse_token_reply(reply(), sent_at=START, obtained_at=clock.time(), previous=None)
         assert isinstance(token, Token)
         assert token.lifetime == 43199
-        held = HeldToken.now(token, 1, clock)
+        held = HeldToken(token, 1).timed(clock, 0.0)
         clock.advance(43199)
         assert held.state(clock) is TokenState.EXPIRED
 

@@ -445,6 +445,22 @@ class TestFaults:
         result = failure(ExchangeFault(error, unsent=False))
         assert (result.outcome, result.error) == (Outcome.EXPOSED, error)
 
+    def test_what_a_cache_answered_is_no_answer(self) -> None:
+        """Whatever it says: it is old. The error says whom to tell."""
+        for status in (200, 400):
+            result = classify_exchange(
+                answered(status, GOOD),
+                verified=True,
+                spend=None,
+                sent_at=START,
+                now=START,
+                cached=True,
+            )
+            assert isinstance(result, ExchangeFailure)
+            assert_clean(result)
+            assert result.outcome is Outcome.CACHED
+            assert "a cache on the way answered" in str(result.error)
+
 
 # ----------------------------------------------------------- from the response to what matters
 KEY = SigningKey(bytes(range(32)))
@@ -469,11 +485,16 @@ def response(
     return httpx.Response(status, content=body, headers={**signed, **(headers or {})})
 
 
+def answer_of(seen: Wire, answer: httpx.Response, body: bytes | None) -> ExchangeReply:
+    """Answer at once."""
+    return seen.exchange_answer(answer, body, seen.nonces.base, seen._clock.monotonic())
+
+
 class TestExchangeAnswer:
     @pytest.mark.hazard(31)
     def test_a_signed_answer_tells_the_time(self) -> None:
         """The server's, and how far the nonces lag behind it."""
-        answer = wire(ManualClock(START)).exchange_answer(response(at=START + 90), b"{}")
+        answer = answer_of(wire(ManualClock(START)), response(at=START + 90), b"{}")
         assert (answer.status, answer.body) == (200, b"{}")
         assert answer.server_time == START + 90
         assert answer.seconds_off == pytest.approx(90)
@@ -497,7 +518,7 @@ class TestExchangeAnswer:
     ) -> None:
         """No key, another body, one too long, no signature, a bad one."""
         seen = wire(ManualClock(START), verified=verified)
-        answer = seen.exchange_answer(response(headers=changes), body)
+        answer = answer_of(seen, response(headers=changes), body)
         assert (answer.server_time, answer.seconds_off) == (None, None)
         assert seen.seconds_off(response(headers=changes), body) is None
 
@@ -509,9 +530,7 @@ class TestExchangeAnswer:
             "Biz-Timestamp": "soon",
             "Biz-Resp-Signature": KEY.sign(digest).signature.hex(),
         }
-        answer = wire(ManualClock(START)).exchange_answer(
-            httpx.Response(200, headers=headers), b"{}"
-        )
+        answer = answer_of(wire(ManualClock(START)), httpx.Response(200, headers=headers), b"{}")
         assert (answer.server_time, answer.seconds_off) == (0.0, None)
 
     @pytest.mark.hazard(27)
@@ -550,8 +569,10 @@ class TestExchangeAnswer:
         monkeypatch.setenv("TZ", "Asia/Tokyo")
         time.tzset()
         try:
-            answer = wire(ManualClock(START)).exchange_answer(
-                httpx.Response(429, headers=[(b"Retry-After", value.encode())]), b""
+            answer = answer_of(
+                wire(ManualClock(START)),
+                httpx.Response(429, headers=[(b"Retry-After", value.encode())]),
+                b"",
             )
         finally:
             monkeypatch.undo()
@@ -561,7 +582,7 @@ class TestExchangeAnswer:
     @pytest.mark.hazard(27)
     def test_without_the_header_there_is_no_time_to_wait(self) -> None:
         """Backoff decides."""
-        answer = wire(ManualClock(START)).exchange_answer(httpx.Response(429), b"")
+        answer = answer_of(wire(ManualClock(START)), httpx.Response(429), b"")
         assert answer.retry_after is None
 
     @pytest.mark.hazard(26)
@@ -593,7 +614,7 @@ class TestExchangeAnswer:
     def test_no_retry_after_raises(self, value: str) -> None:
         """Whatever the header says is a number of seconds or nothing."""
         headers = [(b"Retry-After", value.encode(errors="surrogatepass"))]
-        answer = wire(ManualClock(START)).exchange_answer(httpx.Response(429, headers=headers), b"")
+        answer = answer_of(wire(ManualClock(START)), httpx.Response(429, headers=headers), b"")
         assert answer.retry_after is None or 0 <= answer.retry_after < 1e12
 
 
@@ -603,5 +624,5 @@ def test_the_cases_above_are_all_there_are() -> None:
         *("ACCEPTED", "REFUSED", "REFUSED_OR_FAILED", "FORBIDDEN", "CLOCK_OFF", "INCURABLE"),
     ]
     assert [outcome.name for outcome in Outcome] == [
-        *("UNPROCESSED", "CLOCK_OFF", "UNKNOWN", "REFUSED", "EXPOSED"),
+        *("UNPROCESSED", "CLOCK_OFF", "UNKNOWN", "REFUSED", "EXPOSED", "CACHED"),
     ]

@@ -112,23 +112,7 @@ class Account:
 
     def saw(self, record: Record) -> None:
         """Learn what a record says besides its token."""
-
-        def change(known: Known) -> tuple[Known, None]:
-            seen: dict[str, Any] = {
-                "generation": max(known.generation, record.generation),
-                "version": record.version,
-            }
-            held = known.held
-            ours = held is not None and held.generation == record.generation
-            if record.version != known.version and record.generation >= known.generation:
-                if not known.unwritten:
-                    seen["throttle"] = record.throttle
-                    seen["attempts"] = record.attempts
-                if ours and record.trust.level is not Trust.TRUSTED:
-                    seen["trust"] = record.trust
-            return known.changed(**seen), None
-
-        self._cell.update(change)
+        self._cell.update(lambda known: (known.having_seen(record), None))
 
     def adopt(self, record: Record, *, exchange: int = 0) -> HeldToken:
         """Use the record's token from now on, as far as the record trusts it.
@@ -148,20 +132,7 @@ class Account:
             unchecked = not exchange and not known.server_ahead
             held = HeldToken(token, record.generation, exchange, unchecked)
             held = held.timed(self.clock, known.server_ahead)
-            after = known.changed(
-                held=held,
-                trust=record.trust,
-                attempts=record.attempts,
-                throttle=record.throttle,
-                unwritten=False,
-                unsaved=None,
-                generation=max(known.generation, record.generation),
-                version=record.version,
-                in_doubt=record.pending is not None,
-                failures=Backoff(),
-                failure=None,
-            )
-            return after, held
+            return known.holding(held, record), held
 
         return self._cell.update(change)
 
@@ -175,8 +146,10 @@ class Account:
         self._change(in_doubt=False)
 
     # -------------------------------------------------------------------------- the clock
-    def server_is_ahead(self, seconds: float) -> None:
-        """Note by how much the server's clock is ahead of this machine's."""
+    def server_is_ahead(self, seconds: float | None) -> None:
+        """Note by how much the server's clock is ahead of this machine's, if that is known."""
+        if seconds is None:
+            return
 
         def change(known: Known) -> tuple[Known, None]:
             held = known.held
@@ -196,7 +169,8 @@ class Account:
     # ---------------------------------------------------------------------- failures, spaced
     def attempt_allowed(self) -> bool:
         """Whether a renewal that could as well come later may be tried now."""
-        return not self.known.attempts.wait(self.clock.time())
+        spaced = self.known.attempts.wait(self.clock.time())
+        return not spaced and self.remembered_failure() is None
 
     def attempt_failed(self, *, in_doubt: bool, at_least: float = 0.0) -> Backoff:
         """Note a failed attempt at such a renewal, and return when the next may be made.
@@ -223,7 +197,8 @@ class Account:
         The first of a row is remembered only where ``at_least`` says so, in seconds.
         """
         now, failures = self.clock.monotonic(), self.known.failures
-        after = failures.failed(now, _FIRST_PAUSE_S, _EARLY_PAUSE_S, at_least)
+        # Half of it for the first, which does not count: so the second one counts as the first.
+        after = failures.failed(now, _FIRST_PAUSE_S / 2, _EARLY_PAUSE_S, at_least)
         if not failures.failures and not at_least:
             after = replace(after, until=now)
         # A copy has no traceback, whose frames would keep requests and their bodies alive.
@@ -261,8 +236,12 @@ class Account:
                 return known, False
             if level is known.trust.level or known.trust.level is Trust.EXPOSED:
                 return known, False
+            attempts = known.attempts
+            if known.in_doubt:
+                # It did die with the exchange that nobody knows the end of: no reason to wait.
+                attempts = replace(attempts, until=at)
             trust = TokenTrust(level, kind, at)
-            return known.changed(trust=trust, unwritten=True), True
+            return known.changed(trust=trust, attempts=attempts, unwritten=True), True
 
         return self._cell.update(change)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["LONGEST_WAIT_S", "Backoff", "doubled"]
+__all__ = ["LONGEST_WAIT_S", "NO_FAILURES", "Backoff", "doubled"]
 
 LONGEST_WAIT_S = 600.0
 """No wait is longer. One that seems to be comes from a clock that was set back: it is over."""
@@ -40,6 +40,9 @@ class Backoff:
         """
         pause = max(doubled(first, self.failures, longest), min(at_least, LONGEST_WAIT_S))
         return Backoff(self.failures + 1, now + pause)
+
+
+NO_FAILURES = Backoff()
 
 
 def doubled(first: float, times: int, longest: float) -> float:

@@ -233,12 +233,7 @@ class EndWrite(Effect[None]):
 
 @dataclass(frozen=True, slots=True)
 class Drain(Effect[bool]):
-    """Let no new write begin; wait for those in flight. Whether none is left.
-
-    Attributes:
-        timeout: seconds.
-
-    """
+    """Let no new write begin; wait some seconds for those in flight. Whether none is left."""
 
     timeout: float
 
@@ -289,12 +284,7 @@ class Outlives(Effect[bool]):
 # ------------------------------------------------------------------------------------ others
 @dataclass(frozen=True, slots=True)
 class Sleep(Effect[None]):
-    """Let time pass.
-
-    Attributes:
-        seconds: of real time.
-
-    """
+    """Let seconds of real time pass."""
 
     seconds: float
 

@@ -26,6 +26,7 @@ from httpx_cobo_auth.errors import CoboAuthError, RedirectedError, RenewalTimeou
 
 if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.account import Account
+    from httpx_cobo_auth._protocol.effects import ResponseSummary
     from httpx_cobo_auth._protocol.settings import Settings
     from httpx_cobo_auth._protocol.tokens import HeldToken
 
@@ -118,23 +119,24 @@ class CoboFlow:
             sent = None
             if held.unchecked:
                 account.saw_server_time(response.server_time)
-            verdict = classify_response(response)
-            if verdict is Verdict.ACCEPTED:
-                if account.known.throttle.ineffective:
-                    account.accepted(call.kind, forced=tries.forced)
+            if not (yield from self._again(call, held, response, tries)):
                 return
-            if verdict is Verdict.CLOCK_OFF and not tries.clock_corrected:
-                tries.clock_corrected = True
-                yield from CorrectClock(response.seconds_off or 0.0)
-            elif verdict is Verdict.FORBIDDEN and not tries.looked:
-                tries.looked = True
-                if not (yield from look_for_newer(account, held)):
-                    return
-            elif verdict in _REFUSALS:
-                if not (yield from self._mend(call, held, verdict, tries)):
-                    return
-            else:
-                return
+
+    def _again(
+        self, call: Call, held: HeldToken, response: ResponseSummary, tries: _Tries
+    ) -> Flow[bool]:
+        """Do what can be done about a refusal, and return whether to send the request again."""
+        account, verdict = self._account, classify_response(response)
+        if verdict is Verdict.CLOCK_OFF and not tries.clock_corrected:
+            tries.clock_corrected = True
+            yield from CorrectClock(response.seconds_off or 0.0)
+            return True
+        if verdict is Verdict.FORBIDDEN and not tries.looked:
+            tries.looked = True
+            return (yield from look_for_newer(account, held))
+        if verdict is Verdict.ACCEPTED and account.known.throttle.ineffective:
+            account.accepted(call.kind, forced=tries.forced)
+        return verdict in _REFUSALS and (yield from self._mend(call, held, verdict, tries))
 
     def _mend(self, call: Call, held: HeldToken, verdict: Verdict, tries: _Tries) -> Flow[bool]:
         """Get another token after a refusal, and return whether to send the request again."""

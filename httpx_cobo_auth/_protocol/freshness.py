@@ -13,12 +13,14 @@ asked for once more, by a URL that says the same and is another to a cache:
 - it is as old as the first, and another one: our clock is wrong, and the reply is good;
 - else a cache answers again, and no token is to be had through it.
 
-A POST is answered by no cache: there an old time says that our clock is wrong.
+A POST is answered by no cache, unless it says so: there an old time says that our clock is wrong,
+or that the server's has been set back.
 """
 
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass, field
 from heapq import heappushpop
 
@@ -75,9 +77,9 @@ def freshness_of(age: ReplyAge | None, first: ReplyAge | None, *, refreshing: bo
     """
     if age is None or max(age.at_least, age.by_our_clock) <= _TOLERANCE_S:
         return Freshness.NEW
-    certain = age.at_least > _TOLERANCE_S
     if refreshing:
-        return Freshness.CACHED if certain else Freshness.NEW
+        return Freshness.CACHED if age.at_least == math.inf else Freshness.NEW
+    certain = age.at_least > _TOLERANCE_S
     if first is None:
         return Freshness.ASK_AGAIN
     if not certain and age.is_as_old_as(first):
@@ -96,7 +98,7 @@ class ServerClock:
 
     def __init__(self) -> None:
         """Know nothing."""
-        self._latest = [float("-inf")]
+        self._latest = [-math.inf]
 
     def saw(self, signed_at: float, monotonic: float) -> None:
         """Remember a time that the server signed, at a reading of the monotonic clock."""

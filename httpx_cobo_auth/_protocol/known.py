@@ -10,7 +10,7 @@ import enum
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from httpx_cobo_auth._protocol.backoff import Backoff
+from httpx_cobo_auth._protocol.backoff import NO_FAILURES, Backoff
 from httpx_cobo_auth._protocol.records import TRUSTED, TokenTrust, Trust
 from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth._protocol.tokens import HeldToken, TokenState
@@ -100,7 +100,7 @@ class Known:
     held: HeldToken | None = None
     ready: HeldToken | None = None
     trust: TokenTrust = TRUSTED
-    attempts: Backoff = Backoff()
+    attempts: Backoff = NO_FAILURES
     throttle: RenewalThrottle = RenewalThrottle()
     unwritten: bool = False
     unsaved: Unsaved | None = None
@@ -109,7 +109,7 @@ class Known:
     version: Version | None = None
     exchanges: int = 0
     in_doubt: bool = False
-    failures: Backoff = Backoff()
+    failures: Backoff = NO_FAILURES
     failure: CoboAuthError | None = None
     look_from: float = float("-inf")
     server_ahead: float = 0.0
@@ -129,3 +129,34 @@ class Known:
         )
         ready = held if settled else None
         return known if known.ready is ready else replace(known, ready=ready)
+
+    def having_seen(self, record: Record) -> Known:
+        """Return what is known with what a record says besides its token."""
+        seen: dict[str, Any] = {
+            "generation": max(self.generation, record.generation),
+            "version": record.version,
+        }
+        if record.version != self.version and record.generation >= self.generation:
+            if not self.unwritten:
+                seen["throttle"] = record.throttle
+                seen["attempts"] = record.attempts
+            ours = self.held is not None and self.held.generation == record.generation
+            if ours and record.trust.level is not Trust.TRUSTED:
+                seen["trust"] = record.trust
+        return self.changed(**seen)
+
+    def holding(self, held: HeldToken, record: Record) -> Known:
+        """Return what is known with the record's token in use; no failure counts any more."""
+        return self.changed(
+            held=held,
+            trust=record.trust,
+            attempts=record.attempts,
+            throttle=record.throttle,
+            unwritten=False,
+            unsaved=None,
+            generation=max(self.generation, record.generation),
+            version=record.version,
+            in_doubt=record.pending is not None,
+            failures=NO_FAILURES,
+            failure=None,
+        )

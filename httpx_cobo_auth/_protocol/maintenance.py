@@ -113,7 +113,7 @@ def save_token(
             stored = (yield from Load()) or Record()
         except StoreError:
             break
-        if stored.version == new.version:
+        if stored.version == new.version and stored.token == new.token:
             account.saved(new)
             return None
         if stored.pending is None or stored.pending.owner != owner:

@@ -134,7 +134,7 @@ class NonceSource:
         """Return the time that a nonce says, or said with that base, in seconds since the epoch."""
         now = self._follow()
         # What was seen later than that, happened later: each nonce takes a look.
-        ahead = now.ahead_before if monotonic <= now.looked_at else now.ahead
+        ahead = now.ahead_before if monotonic < now.looked_at else now.ahead
         return (now.base if base is None else base) + ahead + monotonic
 
     def seconds_behind(

@@ -15,7 +15,7 @@ import enum
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from httpx_cobo_auth._protocol.backoff import Backoff
+from httpx_cobo_auth._protocol.backoff import NO_FAILURES, Backoff
 from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Record:
     pending: PendingExchange | None = None
     throttle: RenewalThrottle = RenewalThrottle()
     trust: TokenTrust = TRUSTED
-    attempts: Backoff = Backoff()
+    attempts: Backoff = NO_FAILURES
     revision: str | None = None
 
     @property

@@ -20,6 +20,7 @@ from httpx_cobo_auth._protocol.token_endpoint import Failed, exchange
 from httpx_cobo_auth.errors import (
     CoboAuthError,
     RenewalTimeoutError,
+    SignerError,
     StoreConflictError,
     StoreError,
     TokenRefusedError,
@@ -62,7 +63,7 @@ class Renewal:
             self._account.attempt_failed(in_doubt=self._in_doubt, at_least=retry_after)
         self.reports.failed(error)
         refused = isinstance(error, TokenRefusedError)
-        asked = not isinstance(error, (StoreError, RenewalTimeoutError))
+        asked = not isinstance(error, (StoreError, RenewalTimeoutError, SignerError))
         if refused or (asked and not self._request.optional):
             hold = _REFUSAL_HOLD_S if refused else 0.0
             self._account.failed(error, at_least=max(hold, retry_after))
@@ -83,8 +84,7 @@ class Renewal:
         # By another process; to wait for that forces nothing.
         under_way = False
         if account.known.held is None or request.forced or remembered is not None:
-            # That needs no lock. Whoever would fail looks, however often that is: another
-            # process may have got a token meanwhile.
+            # That needs no lock: another process may have got a token meanwhile.
             record = yield from self._glance()
             under_way = self._settings.shared and record is not None and bool(record.pending)
             held = self._take_over(record) if record is not None and not record.pending else None
@@ -94,14 +94,13 @@ class Renewal:
             return None
         if remembered is not None and not held_off:
             raise remembered
+        self._attempted = True
         if (yield from self._lock(deadline)):
-            self._attempted = True
             return (yield from self._locked())
         if request.optional or held_off:
             # Somebody else renews: no reason to ask for the lock at every request.
             account.postpone()
             return None
-        self._attempted = True
         message = "gave up waiting for another process to renew the token"
         raise RenewalTimeoutError(message)
 
@@ -117,7 +116,6 @@ class Renewal:
 
     @property
     def _in_time(self) -> bool:
-        """Whether a renewal that could as well come later may be tried now."""
         return not self._request.optional or self._account.attempt_allowed()
 
     @property

@@ -43,7 +43,9 @@ def _is_word(part: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RenewalThrottle:
-    """The memory of forced renewals, kept in the stored record. Times are in seconds since the epoch.
+    """The memory of forced renewals, kept in the stored record.
+
+    Times are in seconds since the epoch.
 
     Attributes:
         ineffective: by kind of request the renewals that did not help it, the latest last.

@@ -29,6 +29,8 @@ __all__ = ["Failed", "Issued", "exchange"]
 _MAX_ATTEMPTS = 3
 _FIRST_BACKOFF_S = 0.5
 _LEAST_S = 1.0
+_MILLISECOND = 0.001
+"""The server's timestamps are cut off to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,60 +71,85 @@ def exchange(
     """
     clock, limits = account.clock, settings.timeouts
     deadline = clock.monotonic() + (limits.early_exchange if early else limits.exchange)
-    unspent, clock_corrected, attempt = True, False, 0
-    first_age: ReplyAge | None = None
-    held = account.known.held
-    known = spend or (held.token if held else None)
+    endpoint = _Endpoint(account, settings, spend, deadline)
+    attempt = 0
     while True:
-        sent_at = clock.time()
-        timeout = min(limits.request, max(_LEAST_S, deadline - clock.monotonic()))
-        again = first_age is not None
-        reply = yield from Exchange(spend, timeout, again=again and spend is None)
-        now = clock.time()
-        freshness = _freshness(reply, first_age, refreshing=spend is not None)
-        if freshness is Freshness.ASK_AGAIN:
-            first_age = getattr(reply, "age", None)
-            continue
-        if freshness is Freshness.NEW:
-            ahead = _server_ahead(reply, sent_at, now)
-            if ahead is not None:
-                account.server_is_ahead(ahead)
-        ahead = account.known.server_ahead
-        result = classify_exchange(
-            reply,
-            verified=settings.verified,
-            spend=spend,
-            sent_at=sent_at + ahead,
-            now=now + ahead,
-            default_lifetime=settings.default_lifetime,
-            cached=freshness is Freshness.CACHED,
-            known=known,
-        )
+        result = yield from endpoint.ask(spend)
         if isinstance(result, Token):
             return Issued(result, implicit=spend is None)
         outcome = result.outcome
-        if outcome in (Outcome.UNKNOWN, Outcome.EXPOSED):
-            unspent = False
-        if outcome is Outcome.CLOCK_OFF and not clock_corrected:
-            clock_corrected = True
-            yield from CorrectClock(_seconds_off(reply))
-            continue
         if outcome is Outcome.EXPOSED:
-            return Failed(result.error, unspent)
+            return Failed(result.error, unspent=False)
         if spend is not None and outcome is not Outcome.UNPROCESSED:
             if outcome not in (Outcome.UNKNOWN, Outcome.CACHED):
                 record = yield from newer_record(account)
                 if record is not None:
                     return record
-            spend, unspent, attempt = None, False, 0
+            spend, attempt, endpoint.unspent = None, 0, False
             continue
         attempt += 1
         delay = _delay(result, attempt, settings.jitter())
         final = outcome in (Outcome.REFUSED, Outcome.CLOCK_OFF, Outcome.CACHED)
         late = clock.monotonic() + delay >= deadline
         if final or early or late or attempt >= _MAX_ATTEMPTS:
-            return Failed(result.error, unspent)
+            return Failed(result.error, endpoint.unspent)
         yield from Sleep(delay)
+
+
+class _Endpoint:
+    """Asks the token endpoint, and again where only a clock or a cache was in the way.
+
+    Attributes:
+        unspent: whether nothing that was sent can have had an effect.
+
+    """
+
+    def __init__(
+        self, account: Account, settings: Settings, spend: Token | None, deadline: float
+    ) -> None:
+        self.unspent = True
+        self._account = account
+        self._settings = settings
+        self._deadline = deadline
+        self._clock_corrected = False
+        self._first_age: ReplyAge | None = None
+        held = account.known.held
+        self._known = spend or (held.token if held else None)
+
+    def ask(self, spend: Token | None) -> Flow[Token | ExchangeFailure]:
+        """Ask for a token, and return it, or what came instead."""
+        account, settings, clock = self._account, self._settings, self._account.clock
+        while True:
+            sent_at = clock.time()
+            left = max(_LEAST_S, self._deadline - clock.monotonic())
+            again = spend is None and self._first_age is not None
+            reply = yield from Exchange(spend, min(settings.timeouts.request, left), again=again)
+            now = clock.time()
+            freshness = _freshness(reply, self._first_age, refreshing=spend is not None)
+            if freshness is Freshness.ASK_AGAIN:
+                self._first_age = getattr(reply, "age", None)
+                continue
+            if freshness is Freshness.NEW:
+                account.server_is_ahead(_server_ahead(reply, sent_at, now))
+            ahead = account.known.server_ahead
+            result = classify_exchange(
+                reply,
+                verified=settings.verified,
+                spend=spend,
+                sent_at=sent_at + ahead,
+                now=now + ahead,
+                default_lifetime=settings.default_lifetime,
+                cached=freshness is Freshness.CACHED,
+                known=self._known,
+            )
+            if isinstance(result, Token):
+                return result
+            if result.outcome is Outcome.UNKNOWN:
+                self.unspent = False
+            if result.outcome is not Outcome.CLOCK_OFF or self._clock_corrected:
+                return result
+            self._clock_corrected = True
+            yield from CorrectClock(_seconds_off(reply))
 
 
 def _freshness(
@@ -137,7 +164,7 @@ def _server_ahead(reply: ExchangeReply | ExchangeFault, sent_at: float, now: flo
     """Return by how much the server's clock is ahead, as far as the round trip leaves no doubt."""
     if isinstance(reply, ExchangeFault) or not reply.server_time:
         return None
-    if sent_at <= reply.server_time <= now:
+    if sent_at - _MILLISECOND <= reply.server_time <= now:
         return 0.0
     return reply.server_time - (now if reply.server_time > now else sent_at)
 

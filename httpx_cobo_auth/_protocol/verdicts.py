@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from httpx_cobo_auth._protocol.effects import ExchangeFault
-from httpx_cobo_auth._protocol.tokens import Token, parse_token_reply
+from httpx_cobo_auth._protocol.tokens import DEFAULT_LIFETIME_S, Token, parse_token_reply
 from httpx_cobo_auth.errors import (
     CoboAuthError,
     RedirectedError,
@@ -129,7 +129,7 @@ def classify_exchange(
     spend: Token | None,
     sent_at: float,
     now: float,
-    default_lifetime: float,
+    default_lifetime: float = DEFAULT_LIFETIME_S,
     cached: bool = False,
     known: Token | None = None,
 ) -> Token | ExchangeFailure:
@@ -161,21 +161,19 @@ def classify_exchange(
     signed = not verified or answer.server_time is not None
     if not 200 <= answer.status < 300:  # noqa: PLR2004 - what 2XX means
         return _classify_error(answer, _said(answer, spend, known), signed=signed)
-    if not signed:
+    if answer.body is not None and not signed:
         message = "the token endpoint's reply is not signed by Cobo's key for this environment"
         return ExchangeFailure(Outcome.UNKNOWN, ResponseSignatureError(message))
-    token: Token | str = "it is too long"
+    result: Token | str = "it is too long"
     if answer.body is not None:
-        token = parse_token_reply(
+        result = parse_token_reply(
             answer.body,
             sent_at=sent_at,
             obtained_at=now,
             previous=spend,
             default_lifetime=default_lifetime,
         )
-    if isinstance(token, Token):
-        return token
-    return _broken_reply(answer.status, token)
+    return result if isinstance(result, Token) else _broken_reply(answer.status, result)
 
 
 def _broken_reply(status: int, reason: str) -> ExchangeFailure:

@@ -123,13 +123,13 @@ async def run_async(session: Session, flow: Flow[_T], client: object = None) -> 
             await finish(release, awaits=session.awaits)
 
 
-async def through_all(renewals: list[Promise[None]], timeout: float) -> None:
+async def through_all(renewals: list[Promise[None]], seconds: float) -> None:
     """Wait for renewals that run on their own, for so many seconds."""
     if all(renewal.done for renewal in renewals):
         return
     from httpx_cobo_auth._runtime.async_backend import AsyncWaiter  # noqa: PLC0415 - as above
 
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + seconds
     for renewal in list(renewals):
         waiter = AsyncWaiter()
         renewal.add(waiter)

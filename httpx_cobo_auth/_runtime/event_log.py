@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from httpx_cobo_auth.events import (
     ContentionSuspected,
+    Event,
     RenewalFailed,
     SaveFailed,
     TokenAcquired,
@@ -18,10 +19,33 @@ from httpx_cobo_auth.events import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from httpx_cobo_auth.events import Event
-
 __all__ = ["log"]
 
+_LINES: dict[type[Event], tuple[int, str]] = {
+    TokenAcquired: (logging.INFO, "acquired token {event.generation} of {whose}"),
+    TokenRenewed: (logging.INFO, "renewed token {event.generation} of {whose}"),
+    TokenTakenOver: (
+        logging.INFO,
+        "using token {event.generation} of {whose}, which another process renewed",
+    ),
+    RenewalFailed: (
+        logging.WARNING,
+        "could not renew the token of {whose}; {left}: {event.error}",
+    ),
+    SaveFailed: (
+        logging.WARNING,
+        "could not save token {event.generation} of {whose}; using it from memory: {event.error}",
+    ),
+    ContentionSuspected: (
+        logging.WARNING,
+        (
+            "the token of {whose} is refused repeatedly soon after it was renewed; another program "
+            "seems to renew it from another store. Waiting {event.hold_off:.0f} s before the next "
+            "renewal"
+        ),
+    ),
+}
+_RAISED = "on_event raised for %s"
 _logger = logging.getLogger("httpx_cobo_auth")
 
 
@@ -30,19 +54,19 @@ def log(event: Event, on_event: Callable[[Event], object] | None) -> Awaitable[o
 
     Returns what has to be awaited, if the handler is async.
     """
-    level, text, values = _words(event)
+    level, text = _words(event)
     extra = {
         "cobo_event": type(event).__name__,
         "cobo_org_id": event.org_id,
         "cobo_base_url": event.base_url,
     }
-    _logger.log(level, text, *values, extra=extra)
+    _logger.log(level, "%s", text, extra=extra)
     if on_event is None:
         return None
     try:
         result = on_event(event)
     except Exception:
-        _failed(event)
+        _logger.exception(_RAISED, type(event).__name__)
         return None
     return (
         _awaited(event, cast("Awaitable[object]", result)) if inspect.isawaitable(result) else None
@@ -53,35 +77,13 @@ async def _awaited(event: Event, result: Awaitable[object]) -> None:
     try:
         await result
     except Exception:
-        _failed(event)
+        _logger.exception(_RAISED, type(event).__name__)
 
 
-def _failed(event: Event) -> None:
-    _logger.exception("on_event raised for %s", type(event).__name__)
-
-
-def _words(event: Event) -> tuple[int, str, tuple[object, ...]]:
+def _words(event: Event) -> tuple[int, str]:
+    level, text = _LINES.get(type(event), (logging.INFO, "{name} of {whose}"))
     whose = f"organization {event.org_id} at {event.base_url}"
-    match event:
-        case TokenAcquired():
-            return logging.INFO, "acquired token %d of %s", (event.generation, whose)
-        case TokenRenewed():
-            return logging.INFO, "renewed token %d of %s", (event.generation, whose)
-        case TokenTakenOver():
-            text = "using token %d of %s, which another process renewed"
-            return logging.INFO, text, (event.generation, whose)
-        case RenewalFailed():
-            left = "keeping the current one" if event.still_usable else "there is none to use"
-            text = "could not renew the token of %s; %s: %s"
-            return logging.WARNING, text, (whose, left, event.error)
-        case SaveFailed():
-            text = "could not save token %d of %s; using it from memory: %s"
-            return logging.WARNING, text, (event.generation, whose, event.error)
-        case ContentionSuspected():
-            text = (
-                "the token of %s is refused repeatedly soon after it was renewed; another program "
-                "seems to renew it from another store. Waiting %.0f s before the next renewal"
-            )
-            return logging.WARNING, text, (whose, event.hold_off)
-        case _:
-            return logging.INFO, "%s of %s", (type(event).__name__, whose)
+    left = "keeping the current one"
+    if not getattr(event, "still_usable", True):
+        left = "there is none to use"
+    return level, text.format(event=event, name=type(event).__name__, whose=whose, left=left)

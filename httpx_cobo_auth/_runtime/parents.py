@@ -1,5 +1,6 @@
-"""What the code that runs now is inside of: a request made in another's event hook must not wait
-for that one.
+"""What the code that runs now is inside of.
+
+A request made in another's event hook must not wait for that one.
 
 Contexts are copied into tasks and threads. What a hook only started is not inside of the request
 whose hook it was: it goes on its own, and that request does not wait for it.

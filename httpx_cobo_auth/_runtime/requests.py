@@ -17,13 +17,7 @@ from httpx_cobo_auth._protocol.signing import (
     verified_time,
 )
 from httpx_cobo_auth._runtime.origins import OriginCheck
-from httpx_cobo_auth.errors import (
-    CoboAuthError,
-    RedirectedError,
-    ResponseSignatureError,
-    SignerError,
-    WrongOriginError,
-)
+from httpx_cobo_auth.errors import CoboAuthError, ResponseSignatureError, SignerError
 
 if TYPE_CHECKING:
     import httpx
@@ -36,7 +30,7 @@ if TYPE_CHECKING:
     from httpx_cobo_auth.clock import Clock
     from httpx_cobo_auth.environment import Environment
 
-__all__ = ["Wire", "check_redirects"]
+__all__ = ["Wire"]
 
 _SEPARATOR = b"?"
 _OUR_NAME = "httpx-cobo-auth"
@@ -255,33 +249,6 @@ class Wire:
             how = "badly signed" if signed else "not signed"
             message = f"the answer (HTTP {response.status_code}) is {how}; it may be forged"
             raise ResponseSignatureError(message)
-
-
-def check_redirects(response: httpx.Response, wire: Wire, *, exchange: bool) -> None:
-    """Notice that httpx followed a redirect, below the auth layer, credentials and all.
-
-    Raises:
-        RedirectedError: the redirect led to another origin, or it was an exchange.
-
-    """
-    hops = [earlier for earlier in response.history if earlier.has_redirect_location]
-    if not hops:
-        return
-    if exchange:
-        message = (
-            "the token endpoint redirected the exchange and the client followed; its tokens "
-            "count as exposed. Use auth.client(), or a client with follow_redirects=False"
-        )
-        raise RedirectedError(message)
-    try:
-        for request in (*(hop.request for hop in hops), response.request):
-            wire.check_origin(request)
-    except WrongOriginError as error:
-        message = (
-            f"a redirect was followed with credentials on board: {error}. The token counts as "
-            "exposed. Use auth.client(), or a client with follow_redirects=False"
-        )
-        raise RedirectedError(message) from None
 
 
 def _refresh_body(key: StoreKey, spend: Token) -> bytes:

@@ -7,6 +7,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 from httpx_cobo_auth._cell import Cell
+from httpx_cobo_auth._confidential import Confidential
 from httpx_cobo_auth.errors import StoreConflictError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _Records = dict["StoreKey", "Record"]
 _Locks = dict["StoreKey", "weakref.ref[_Lock]"]
 
 
-class MemoryStore:
+class MemoryStore(Confidential):
     """Keeps tokens in this process's memory; the default.
 
     Every process that uses one of its own asks Cobo for a token of its own: for several

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from httpx_cobo_auth import MemoryStore
 from httpx_cobo_auth._protocol.records import Record, StoreKey
@@ -104,6 +104,7 @@ class Rig:
         clock: ManualClock | None = None,
         **simulated: Any,  # noqa: ANN401 - the simulator's settings
     ) -> None:
+        self.plain = plain
         self.clock = clock or ManualClock()
         self.simulator = simulator or CoboSimulator(clock=self.clock, **simulated)
         self.store = WobblyStore()
@@ -130,11 +131,20 @@ class Rig:
         )
 
     def send(self, method: str = "GET", path: str = "/wallets", **kw: Any) -> httpx.Response:  # noqa: ANN401
-        """Make a request; its answer must be its own."""
+        """Make a request, and wait for the renewal that it may have started.
+
+        Its response must be its own.
+        """
         response = self.client.request(method, path, **kw)
+        self.settle()
         assert is_clean(response)
         self.responses.append(response)
         return response
+
+    def settle(self) -> None:
+        """Wait for the renewals that run on their own to end."""
+        if not self.plain:
+            cast("Any", self.client)._settle()
 
     @property
     def key(self) -> StoreKey:

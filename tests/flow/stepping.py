@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from httpx_cobo_auth._protocol.account import Account
+from httpx_cobo_auth._protocol.backoff import Backoff
 from httpx_cobo_auth._protocol.effects import (
     Delegate,
     Drain,
@@ -23,10 +24,12 @@ from httpx_cobo_auth._protocol.effects import (
     ResponseSummary,
     Save,
     Send,
+    UnlockStore,
 )
 from httpx_cobo_auth._protocol.flow import Call, CoboFlow
 from httpx_cobo_auth._protocol.records import PendingExchange, Record, StoreKey
 from httpx_cobo_auth._protocol.settings import Settings
+from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth._protocol.tokens import HeldToken, Token
 from httpx_cobo_auth.errors import CoboAuthError, TokenEndpointError
 from httpx_cobo_auth.events import Event
@@ -49,14 +52,17 @@ __all__ = [
     "Desk",
     "Sending",
     "Step",
+    "advance",
     "call",
     "fault",
+    "ineffective",
     "noted",
     "perform",
     "play",
     "read",
     "reply",
     "write",
+    "written_down",
 ]
 
 KEY = StoreKey("https://cobo.test/v2", "client", "org")
@@ -64,8 +70,8 @@ LIFETIME_S = 43199
 OWNER = "me"
 FINE = ResponseSummary(200)
 ENTERED = Entry(entered=True)
-WAITED_HERE = r"^waited in vain for (a|another) renewal in this process to end$"
-WAITED_ELSEWHERE = r"^waited in vain for another process to renew the token$"
+WAITED_HERE = r"^gave up waiting for (a|another) renewal in this process to end$"
+WAITED_ELSEWHERE = r"^gave up waiting for another process to renew the token$"
 _URL = "https://cobo.test/v2/wallets"
 
 
@@ -135,6 +141,14 @@ def perform(flow: Flow[Any], rules: Mapping[type, Any]) -> Any:  # noqa: ANN401
         return stop.value
 
 
+def advance(flow: Flow[Any], result: object = None) -> Effect[Any]:
+    """Go on to the next effect; where nobody else could renew, the flow goes on by itself."""
+    effect = _resume(flow, result)
+    while isinstance(effect, Delegate):
+        effect = _resume(flow, None)
+    return effect
+
+
 def _resume(flow: Flow[Any], result: object) -> Effect:
     return flow.throw(result) if isinstance(result, CoboAuthError) else flow.send(result)
 
@@ -177,6 +191,11 @@ def write(path: str = "/v2/transfer", *, replay: bool = False) -> Call:
     return call("POST", path, replay=replay)
 
 
+def ineffective(kind: str, until: float, failures: int = 1) -> RenewalThrottle:
+    """Make the memory of renewals that did not help that kind of request."""
+    return RenewalThrottle(((kind, Backoff(failures, until)),))
+
+
 def noted(record: Record, at: float) -> Record:
     """Give the record with the note of an exchange begun then."""
     return record.with_pending(PendingExchange(OWNER, at))
@@ -195,6 +214,14 @@ def reply(
     if refresh:
         fields["refresh_token"] = f"refresh-{name}"
     return ExchangeReply(status, json.dumps(fields).encode(), server_time=at)
+
+
+def written_down(stored: Record, **learned: Any) -> Iterator[Step]:  # noqa: ANN401 - fields
+    """Save what was learned of the token, for other processes to know."""
+    yield LockStore(0.0), True
+    yield Load(), stored
+    yield Save(stored.revised(OWNER, **learned), stored.version)
+    yield UnlockStore()
 
 
 class Desk:
@@ -240,9 +267,9 @@ class Desk:
         """Make a record with a token obtained now."""
         return Record(generation, self.token(name, lifetime=lifetime))
 
-    def having(self, name: str, generation: int = 1) -> Record:
-        """Hold such a record's token."""
-        record = self.record(name, generation)
+    def having(self, name: str, generation: int = 1, **more: Any) -> Record:  # noqa: ANN401
+        """Hold such a record's token; ``more`` are other fields of the record."""
+        record = replace(self.record(name, generation), **more)
         self.account.adopt(record)
         self.account.server_is_ahead(0.0)  # Its clock has been compared with the server's.
         return record
@@ -271,7 +298,7 @@ class Desk:
         patient: bool = True,
         glance: bool = False,
     ) -> Iterator[Step]:
-        """Take seat and lock, re-read, drain, note."""
+        """Take permit and lock, re-read, drain, note."""
         timeouts = self.settings.timeouts
         lock = timeouts.early_exchange if early else timeouts.lock
         yield Enter(self.settings.wait if patient else 0.0), ENTERED
@@ -291,7 +318,7 @@ class Desk:
         spend: Token | None,
         *,
         generation: int = 0,
-        throttle: Any = None,  # noqa: ANN401 - a Spacing
+        throttle: Any = None,  # noqa: ANN401 - a RenewalThrottle
     ) -> Iterator[Step]:
         """Exchange and save."""
         before = stored or Record()

@@ -166,8 +166,9 @@ async def test_an_async_client_is_served(
 async def test_its_lock_is_released_where_a_request_is_cancelled(
     auth: CoboOAuth, simulator: CoboSimulator, store: AwaitedStore
 ) -> None:
-    """Ten times in mid-exchange; then ten requests, all of which succeed."""
-    async with auth.async_client(transport=simulator) as client:
+    """Ten times in mid-exchange, by plain ``auth=``; then ten requests, all of which succeed."""
+    base_url = simulator.environment.base_url
+    async with httpx.AsyncClient(auth=auth, base_url=base_url, transport=simulator) as client:
         for number in range(1, 11):
             with simulator.hold("token") as hold:
                 async with anyio.create_task_group() as group:
@@ -181,6 +182,24 @@ async def test_its_lock_is_released_where_a_request_is_cancelled(
             assert (await client.get("/wallets")).status_code == 200
     assert simulator.counters.exchanges == 11
     assert simulator.counters.spent_refresh_reused == 0
+
+
+async def test_a_renewal_goes_on_and_releases_its_lock_where_a_request_is_cancelled(
+    auth: CoboOAuth, simulator: CoboSimulator, store: AwaitedStore
+) -> None:
+    """By ``auth.async_client()`` the renewal is nobody's request: one exchange for all."""
+    async with auth.async_client(transport=simulator) as client:
+        with simulator.hold("token") as hold:
+            for _ in range(10):
+                async with anyio.create_task_group() as group:
+                    group.start_soon(client.get, "/wallets")
+                    await hold.await_arrived()
+                    await anyio.wait_all_tasks_blocked()
+                    group.cancel_scope.cancel()
+                assert store.locks
+        assert (await client.get("/wallets")).status_code == 200
+    assert not store.locks
+    assert simulator.counters.exchanges == 1
 
 
 async def test_its_failures_are_typed(
@@ -203,10 +222,10 @@ async def test_it_is_not_waited_for_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A store that never answers ends in a typed error, holds no lock, and is used again later."""
-    monkeypatch.setattr("httpx_cobo_auth._runtime.backends._STORE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("httpx_cobo_auth._runtime.async_backend.STORE_TIMEOUT_S", 0.05)
     async with auth.async_client(transport=simulator) as client:
         store.stuck = True
-        with pytest.raises(StoreUnavailableError, match="too long"):
+        with pytest.raises(StoreUnavailableError, match="took longer than"):
             await client.get("/wallets")
         store.stuck = False
         assert (await client.get("/wallets")).status_code == 200

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from httpx_cobo_auth._protocol.backoff import Backoff
 from httpx_cobo_auth._protocol.effects import (
     BeginWrite,
     CorrectClock,
@@ -28,8 +29,10 @@ from httpx_cobo_auth._protocol.effects import (
     UnlockStore,
 )
 from httpx_cobo_auth._protocol.flow import Call, signed_flow
+from httpx_cobo_auth._protocol.records import TokenTrust, Trust
 from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth.errors import (
+    RedirectedError,
     RenewalTimeoutError,
     StoreUnavailableError,
     TokenEndpointError,
@@ -39,23 +42,25 @@ from httpx_cobo_auth.events import RenewalFailed, TokenAcquired, TokenRenewed, T
 from tests.flow.stepping import (
     ENTERED,
     FINE,
+    OWNER,
     WAITED_ELSEWHERE,
     WAITED_HERE,
     Desk,
     Sending,
+    advance,
     call,
     fault,
+    ineffective,
     noted,
     perform,
     play,
     read,
     reply,
     write,
+    written_down,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from httpx_cobo_auth._protocol.effects import Effect
     from httpx_cobo_auth._protocol.records import Record
     from tests.flow.stepping import Step
@@ -90,7 +95,7 @@ def test_a_genuine_fault_says_nothing_about_the_token() -> None:
     play(desk.flow.request(read()), (Send(desk.held), ResponseSummary(500, 5000)))
     play(desk.flow.request(read()), (Send(desk.held), ResponseSummary(500)))
     play(desk.flow.request(read()), (Send(desk.held), ResponseSummary(403, 12)))
-    assert desk.account.settled
+    assert desk.flow.ready() is desk.held
 
 
 # ------------------------------------------------------------------------------------- STALE
@@ -137,13 +142,14 @@ def test_a_refused_early_attempt_is_reported_spaced_out_and_never_raised() -> No
         desk.flow.request(read()),
         *desk.until_noted(stored, early=True, patient=False),
         (Exchange(stored.token, 10.0), fault(unsent=True)),
-        (Save(stored, (1, "me")), None),
+        Save(stored.revised(OWNER), (1, OWNER)),
         Leave,
         RenewalFailed,
         (Sending("a"), FINE),
     )
+    stored = stored.revised(OWNER)
     # The next one does not try again at once ...
-    play(desk.flow.request(read()), (Enter(0.0), ENTERED), Leave(), (Sending("a"), FINE))
+    play(desk.flow.request(read()), (Sending("a"), FINE))
     # ... but after a while.
     desk.clock.advance(31)
     play(
@@ -164,7 +170,7 @@ def test_a_stale_write_waits_for_the_lock_and_reads_again() -> None:
         desk.flow.request(write()),
         BeginWrite(),
         EndWrite(),
-        (Enter(desk.settings.wait), ENTERED),
+        (Enter(10.0), ENTERED),
         (LockStore(10.0), True),
         (Load(), desk.record("b", 2)),
         Leave(),
@@ -183,7 +189,7 @@ def test_a_stale_write_goes_on_where_the_lock_is_not_to_be_had() -> None:
         desk.flow.request(write()),
         BeginWrite(),
         EndWrite(),
-        (Enter(desk.settings.wait), ENTERED),
+        (Enter(10.0), ENTERED),
         (LockStore(10.0), False),
         Leave(),
         BeginWrite(),
@@ -249,9 +255,9 @@ def test_who_waited_takes_the_token_that_came() -> None:
     desk.having("a")
     desk.expire()
     flow = desk.flow.request(read())
-    assert isinstance(next(flow), Enter)
+    assert isinstance(advance(flow), Enter)
     desk.having("b", 2)
-    assert Sending("b").fits(flow.send(Entry(ended=True)))
+    assert Sending("b").fits(advance(flow, Entry(ended=True)))
 
 
 def test_who_waited_shares_the_failure_that_came() -> None:
@@ -381,7 +387,7 @@ def test_a_token_that_another_thread_brings_meanwhile_is_looked_at_anew(
         monkeypatch.undo()
         desk.having("a")
 
-    monkeypatch.setattr(desk.flow, "_need", nothing_is_needed)
+    monkeypatch.setattr(desk.flow, "_wanted", nothing_is_needed)
     play(desk.flow.request(read()), (Sending("a"), FINE))
 
 
@@ -406,7 +412,7 @@ def test_a_401_is_cured_by_a_renewal_and_one_replay_whatever_the_method(
         *([BeginWrite()] if writes else []),
         (Sending("b"), FINE),
     )
-    assert desk.account.known.throttle.ineffective_count == 0
+    assert not desk.account.known.throttle.ineffective
 
 
 def test_a_401_is_cured_by_a_newer_token_in_the_store() -> None:
@@ -446,12 +452,12 @@ def test_a_401_of_a_token_replaced_meanwhile_forces_nothing() -> None:
         flow.send(None)
 
 
-def test_a_replay_that_is_refused_again_was_in_vain_and_is_handed_over() -> None:
+def test_a_replay_that_is_refused_again_shows_that_the_renewal_did_not_help() -> None:
     """The record tells other processes; nobody forces another renewal for a while."""
     desk = Desk()
     stored = desk.having("a")
     forced = desk.account.known.throttle.forced(desk.now)
-    vain = forced.ineffective(desk.now, "GET /v2/wallets")
+    after = forced.did_not_help(desk.now, "GET /v2/wallets", forced=True)
     renewed = desk.record("b", 2)
     play(
         desk.flow.request(read()),
@@ -460,12 +466,10 @@ def test_a_replay_that_is_refused_again_was_in_vain_and_is_handed_over() -> None
         *desk.exchanged(stored, "b", stored.token, throttle=forced),
         TokenRenewed,
         (Sending("b"), REFUSED),
-        (LockStore(0.0), True),
-        (Load(), renewed),
-        (Save(_with_spacing(renewed, vain), (2, None)), None),
-        UnlockStore(),
+        *written_down(replace(renewed, throttle=forced), throttle=after),
     )
-    assert desk.account.forced_wait() == 30.0
+    renewed = replace(renewed, throttle=after)
+    assert desk.account.forced_wait("GET /v2/wallets") == 30.0
     # The next refusals look into the store, and that is all.
     for _ in range(2):
         play(
@@ -477,24 +481,23 @@ def test_a_replay_that_is_refused_again_was_in_vain_and_is_handed_over() -> None
         )
 
 
-def test_the_request_that_was_refused_is_what_resets_the_spacing() -> None:
+def test_a_request_of_the_same_kind_being_accepted_ends_the_wait() -> None:
     """Another one that is accepted says nothing about it."""
     desk = Desk()
-    desk.having("a")
-    desk.account.vain("GET /v2/wallets")
+    desk.having("a", throttle=ineffective("GET /v2/wallets", desk.now + 30.0))
     play(desk.flow.request(read("/v2/other")), (Sending("a"), FINE))
-    assert desk.account.forced_wait() == 30.0
-    play(desk.flow.request(read()), (Sending("a"), FINE))
-    assert desk.account.forced_wait() == 0.0
+    assert desk.account.forced_wait("GET /v2/wallets") == 30.0
+    play(desk.flow.request(read("/v2/wallets")), (Sending("a"), FINE))
+    assert desk.account.forced_wait("GET /v2/wallets") == 0.0
 
 
-def test_a_renewal_forced_in_vain_waits_longer_each_time() -> None:
+def test_a_renewal_that_does_not_help_is_waited_for_longer_each_time() -> None:
     """30 s after the first, doubling, 600 s at most."""
     desk = Desk()
     waits: list[float] = []
     for _ in range(7):
-        desk.account.vain("GET /v2/wallets")
-        waits.append(desk.account.forced_wait())
+        desk.account.did_not_help("GET /v2/wallets", forced=False)
+        waits.append(desk.account.forced_wait("GET /v2/wallets"))
         desk.clock.advance(waits[-1])
     assert waits == [30.0, 60.0, 120.0, 240.0, 480.0, 600.0, 600.0]
 
@@ -512,7 +515,7 @@ def test_a_401_that_no_token_can_mend_is_handed_over(code: int, request_: Call) 
         *([BeginWrite()] if request_.write else []),
         (Sending("a"), ResponseSummary(401, code, 59.0)),
     )
-    assert desk.account.settled
+    assert desk.flow.ready() is desk.held
 
 
 @pytest.mark.parametrize("off", [61.0, -3600.0])
@@ -553,7 +556,9 @@ def test_a_token_refused_after_the_clock_was_corrected_is_renewed_all_the_same()
         CorrectClock(100.0),
         (Sending("a"), REFUSED),
         *desk.until_noted(stored, glance=True),
-        *desk.exchanged(stored, "b", stored.token, throttle=desk.account.known.throttle.forced(desk.now)),
+        *desk.exchanged(
+            stored, "b", stored.token, throttle=desk.account.known.throttle.forced(desk.now)
+        ),
         TokenRenewed,
         (Sending("b"), FINE),
     )
@@ -589,7 +594,9 @@ def test_a_500_1000_on_a_read_is_as_a_curable_401(method: str) -> None:
         desk.flow.request(call(method)),
         (Sending("a"), DEAD),
         *desk.until_noted(stored, glance=True),
-        *desk.exchanged(stored, "b", stored.token, throttle=desk.account.known.throttle.forced(desk.now)),
+        *desk.exchanged(
+            stored, "b", stored.token, throttle=desk.account.known.throttle.forced(desk.now)
+        ),
         TokenRenewed,
         (Sending("b"), FINE),
     )
@@ -600,53 +607,120 @@ def test_a_500_1000_on_a_read_is_as_a_curable_401(method: str) -> None:
 def test_a_500_1000_on_a_write_ends_the_flow_and_the_next_one_renews_first(method: str) -> None:
     """It may have run. As nothing is replayed, nothing shows that the renewal helped."""
     desk = Desk()
+    kind = f"{method} /v2/wallets"
     stored = desk.having("a")
-    cause = f"{method} /v2/wallets"
-    play(desk.flow.request(call(method)), BeginWrite(), (Sending("a"), DEAD))
-    throttle = desk.account.known.throttle.forced(desk.now).ineffective(desk.now, cause)
+    trust = TokenTrust(Trust.REFUSED, kind, desk.now)
+    play(
+        desk.flow.request(call(method)),
+        BeginWrite(),
+        (Sending("a"), DEAD),
+        *written_down(stored, trust=trust),
+    )
+    throttle = ineffective(kind, desk.now + 30.0)
     play(
         desk.flow.request(read("/v2/other")),
-        *_refused_before(desk, stored),
+        *desk.until_noted(stored.revised(OWNER, trust=trust), early=True, glance=True),
         *desk.exchanged(stored, "b", stored.token, throttle=throttle),
         TokenRenewed,
         (Sending("b"), FINE),
     )
     # A second time in a row is held off, but the request goes out.
-    play(desk.flow.request(call(method)), BeginWrite(), (Sending("b"), DEAD))
+    renewed = replace(desk.record("b", 2), throttle=throttle)
+    play(
+        desk.flow.request(call(method)),
+        BeginWrite(),
+        (Sending("b"), DEAD),
+        *written_down(renewed, trust=trust),
+    )
     play(desk.flow.request(read("/v2/other")), (Sending("b"), FINE))
     # It is that request which has to be accepted.
     play(desk.flow.request(call(method)), BeginWrite(), (Sending("b"), FINE))
-    assert desk.account.forced_wait() == 0.0
-
-
-def _refused_before(desk: Desk, stored: Record) -> Iterator[Step]:
-    """Go through a renewal that a write's refusal asks for, up to the exchange."""
-    timeouts = desk.settings.timeouts
-    yield Enter(timeouts.wait), ENTERED
-    yield Load(), stored
-    yield LockStore(timeouts.early_exchange), True
-    yield Load(), stored
-    yield Drain(timeouts.drain), True
-    yield Save(noted(stored, desk.now), stored.version)
-    yield Outlives(timeouts.early_exchange + 2.0), True
+    assert desk.account.forced_wait(kind) == 0.0
 
 
 def test_a_write_after_a_refused_write_waits_for_the_renewal() -> None:
     """The second write renews before it is sent, and goes out with the new token."""
     desk = Desk()
     stored = desk.having("a")
-    play(desk.flow.request(write()), BeginWrite(), (Sending("a"), DEAD))
-    throttle = desk.account.known.throttle.forced(desk.now).ineffective(desk.now, "POST /v2/transfer")
+    trust = TokenTrust(Trust.REFUSED, "POST /v2/transfer", desk.now)
+    play(
+        desk.flow.request(write()),
+        BeginWrite(),
+        (Sending("a"), DEAD),
+        *written_down(stored, trust=trust),
+    )
+    throttle = ineffective("POST /v2/transfer", desk.now + 30.0)
     play(
         desk.flow.request(write()),
         BeginWrite(),
         EndWrite(),
-        *_refused_before(desk, stored),
+        *desk.until_noted(stored.revised(OWNER, trust=trust), early=True, glance=True),
         *desk.exchanged(stored, "b", stored.token, throttle=throttle),
         TokenRenewed,
         BeginWrite(),
         (Sending("b"), FINE),
     )
+
+
+def test_what_was_learned_is_written_later_where_the_store_is_busy() -> None:
+    """The request is handed back at once; every five seconds another one tries to save it."""
+    desk = Desk()
+    stored = desk.having("a")
+    trust = TokenTrust(Trust.REFUSED, "POST /v2/transfer", desk.now)
+    attempts = Backoff(1, desk.now + 60.0)
+    desk.account.saw(stored.revised("theirs", attempts=attempts))
+    play(
+        desk.flow.request(write()),
+        BeginWrite(),
+        (Sending("a"), DEAD),
+        (LockStore(0.0), NOT_TO_BE_HAD),
+        UnlockStore(),
+    )
+    play(desk.flow.request(read()), (Sending("a"), FINE))
+    desk.clock.advance(5.0)
+    play(
+        desk.flow.request(read()),
+        *written_down(stored, trust=trust, attempts=attempts),
+        (Sending("a"), FINE),
+    )
+
+
+@pytest.mark.parametrize("step", ["lock", "load", "save"])
+def test_a_store_that_cannot_be_written_fails_no_request(step: str) -> None:
+    """What was learned stays in memory, for this process at least."""
+    desk = Desk()
+    stored = desk.having("a")
+    down = StoreUnavailableError("down")
+    steps: dict[str, list[Step]] = {
+        "lock": [(LockStore(0.0), down)],
+        "load": [(LockStore(0.0), True), (Load(), down)],
+        "save": [(LockStore(0.0), True), (Load(), stored), (Save, down)],
+    }
+    play(
+        desk.flow.request(write()),
+        BeginWrite(),
+        (Sending("a"), DEAD),
+        *steps[step],
+        UnlockStore(),
+    )
+    assert desk.account.trust is Trust.REFUSED
+
+
+@pytest.mark.hazard(40)
+@pytest.mark.parametrize("request_", [read(), write()], ids=["read", "write"])
+def test_a_token_sent_along_a_redirect_is_exposed_for_all(request_: Call) -> None:
+    """The error is raised, and the record tells other processes not to use that token."""
+    desk = Desk()
+    stored = desk.having("a")
+    trust = TokenTrust(Trust.EXPOSED, "", desk.now)
+    with pytest.raises(RedirectedError):
+        play(
+            desk.flow.request(request_),
+            *([BeginWrite()] if request_.write else []),
+            (Sending("a"), RedirectedError("elsewhere")),
+            *written_down(stored, trust=trust),
+        )
+    assert desk.account.trust is Trust.EXPOSED
 
 
 def test_a_refused_write_says_nothing_about_a_newer_token() -> None:
@@ -659,7 +733,7 @@ def test_a_refused_write_says_nothing_about_a_newer_token() -> None:
     desk.having("b", 2)
     with pytest.raises(StopIteration):
         flow.send(DEAD)
-    assert desk.account.settled
+    assert desk.flow.ready() is desk.held
 
 
 @pytest.mark.parametrize("answer", [DEAD, REFUSED])
@@ -674,7 +748,9 @@ def test_a_write_is_replayed_after_a_500_1000_where_the_caller_asks_for_it(
         BeginWrite(),
         (Sending("a"), answer),
         *desk.until_noted(stored, glance=True),
-        *desk.exchanged(stored, "b", stored.token, throttle=desk.account.known.throttle.forced(desk.now)),
+        *desk.exchanged(
+            stored, "b", stored.token, throttle=desk.account.known.throttle.forced(desk.now)
+        ),
         TokenRenewed,
         BeginWrite(),
         (Sending("b"), FINE),
@@ -738,11 +814,7 @@ def test_a_missing_permission_of_a_token_replaced_meanwhile_means_replay() -> No
     assert Sending("b").fits(flow.send(ResponseSummary(403, 2025)))
 
 
-def _with_spacing(record: Record, throttle: RenewalThrottle) -> Record:
-    return replace(record, throttle=throttle)
-
-
-def test_a_token_found_for_its_permissions_brings_its_spacing_along() -> None:
+def test_a_token_found_for_its_permissions_brings_its_throttle_along() -> None:
     """What another process knows of forced renewals is taken over with its token."""
     desk = Desk()
     desk.having("a")
@@ -759,10 +831,10 @@ def test_a_token_found_for_its_permissions_brings_its_spacing_along() -> None:
     assert desk.account.known.throttle == throttle
 
 
-def test_a_first_token_found_brings_its_spacing_along() -> None:
+def test_a_first_token_found_brings_its_throttle_along() -> None:
     """The same where no token is held: the wait is not begun anew by every process."""
     desk = Desk()
-    throttle = RenewalThrottle(1, desk.now + 30.0, "GET /x", (desk.now,))
+    throttle = replace(ineffective("GET /x", desk.now + 30.0), forced_at=(desk.now,))
     found = replace(desk.record("a"), throttle=throttle)
     play(desk.flow.token(), (Enter(93.0), ENTERED), (Load(), found), Leave(), TokenTakenOver)
     assert desk.account.known.throttle == throttle

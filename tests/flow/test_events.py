@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from httpx_cobo_auth import MemoryStore
-from httpx_cobo_auth._runtime.session import _log
-from httpx_cobo_auth.errors import StoreUnavailableError, TokenEndpointError
+from httpx_cobo_auth._runtime.event_log import log
+from httpx_cobo_auth.errors import ConfigurationError, StoreUnavailableError, TokenEndpointError
 from httpx_cobo_auth.events import (
     ContentionSuspected,
     Event,
@@ -22,13 +24,12 @@ from httpx_cobo_auth.events import (
     TokenRenewed,
     TokenTakenOver,
 )
-from tests.family import CoboOAuth
+from httpx_cobo_auth.testing import CoboSimulator
+from tests.family import CoboOAuth, httpx
 from tests.flow.rig import Rig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import httpx
 
 WAYS = pytest.mark.parametrize("plain", [False, True], ids=["auth.client()", "auth="])
 
@@ -79,7 +80,7 @@ def test_one_event_for_each_change(plain: bool, caplog: pytest.LogCaptureFixture
     assert changes == rig.events
     lines = [record.getMessage() for record in caplog.records if record.name == "httpx_cobo_auth"]
     assert [line.split(" token ")[0] for line in lines] == [
-        *("acquired", "renewed", "renewed", "renewed", "took over", "acquired")
+        *("acquired", "renewed", "renewed", "renewed", "using", "acquired")
     ]
     for event in changes:
         assert event.base_url == "https://cobo.test/v2"
@@ -121,7 +122,7 @@ def test_failures_are_told_and_logged(plain: bool, caplog: pytest.LogCaptureFixt
     assert isinstance(event.error, TokenEndpointError)
     assert event.error.error_id == "id-7"
     assert "id-7" in caplog.text
-    assert "the current one goes on" in caplog.text
+    assert "keeping the current one" in caplog.text
     rig.expire()
     rig.simulator.inject("token", "refuse", times=3)
     if not plain:
@@ -190,7 +191,7 @@ def test_a_handler_that_raises_breaks_nothing(caplog: pytest.LogCaptureFixture) 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_handler_may_make_requests_with_the_same_auth(method: str) -> None:
-    """It is called when neither seat nor lock nor a write in flight is held."""
+    """It is called when neither permit nor lock nor a write in flight is held."""
     rig = Rig()
     statuses: list[int] = []
 
@@ -204,6 +205,7 @@ def test_a_handler_may_make_requests_with_the_same_auth(method: str) -> None:
         for ready in (rig.grow_stale, rig.expire, rig.simulator.revoke_tokens):
             ready()
             statuses.append(client.get("/wallets").status_code)
+            cast("Any", client)._settle()
 
     thread = threading.Thread(target=calls, daemon=True)
     thread.start()
@@ -217,10 +219,16 @@ def test_a_handler_may_make_requests_with_the_same_auth(method: str) -> None:
     [
         (TokenAcquired, "acquired token 7"),
         (TokenRenewed, "renewed token 7"),
-        (TokenTakenOver, "took over token 7"),
-        (RenewalFailed, "no new token of organization o at https://x, the current one goes on: E"),
-        (SaveFailed, "could not save token 7 of organization o at https://x: E"),
-        (ContentionSuspected, "Holding off for 30 s"),
+        (TokenTakenOver, "using token 7 of organization o"),
+        (
+            RenewalFailed,
+            "could not renew the token of organization o at https://x; keeping the current one: E",
+        ),
+        (
+            SaveFailed,
+            "could not save token 7 of organization o at https://x; using it from memory: E",
+        ),
+        (ContentionSuspected, "Waiting 30 s before"),
         (Event, "Event of organization o"),
     ],
 )
@@ -238,12 +246,12 @@ def test_the_log_says_the_same_in_words(
     }
     names = {each.name for each in dataclasses.fields(event)}
     own: dict[str, Any] = {name: value for name, value in values.items() if name in names}
-    _log(event(base_url="https://x", client_id="c", org_id="o", at=1.0, **own))
+    log(event(base_url="https://x", client_id="c", org_id="o", at=1.0, **own), None)
     assert words in caplog.text
 
 
 def test_stores_of_one_identity_share_one_renewal() -> None:
-    """Two objects for one file, say: one account, one gate."""
+    """Two objects for one file, say: one account, one renewal permit."""
 
     class Named(MemoryStore):
         identity = "the same file"
@@ -262,4 +270,65 @@ def test_stores_of_one_identity_share_one_renewal() -> None:
         for each in (store, Named())
     ]
     assert auths[0]._session.account is auths[1]._session.account
-    assert auths[0]._session.gate is auths[1]._session.gate
+    assert auths[0]._session.permits is auths[1]._session.permits
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["auth.async_client()", "auth="])
+@pytest.mark.parametrize("raises", [False, True])
+async def test_an_async_handler_is_awaited_in_async_clients(
+    plain: bool,  # noqa: FBT001
+    raises: bool,  # noqa: FBT001
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """In the order of the events; one that raises is told to the log, and breaks nothing."""
+    simulator = CoboSimulator()
+    told: list[str] = []
+
+    async def handler(event: Event) -> None:
+        await anyio.lowlevel.checkpoint()
+        told.append(type(event).__name__)
+        if raises:
+            message = "no place for events"
+            raise OSError(message)
+
+    auth = CoboOAuth(
+        client_id=simulator.client_id,
+        app_secret=simulator.app_secret,
+        org_id=simulator.org_id,
+        environment=simulator.environment,
+        clock=simulator.clock,
+        on_event=handler,
+    )
+    client = (
+        httpx.AsyncClient(auth=auth, base_url=simulator.environment.base_url, transport=simulator)
+        if plain
+        else auth.async_client(transport=simulator)
+    )
+    async with client:
+        await client.get("/wallets")
+        simulator.revoke_tokens()
+        assert (await client.get("/wallets")).status_code == 200
+    assert told == ["TokenAcquired", "TokenRenewed"]
+    assert ("on_event raised for TokenRenewed" in caplog.text) is raises
+
+
+def test_an_async_handler_is_refused_by_sync_clients() -> None:
+    """Nobody would await it there: that is said before anything is sent."""
+
+    async def handler(event: Event) -> None:
+        """Do nothing."""
+
+    simulator = CoboSimulator()
+    auth = CoboOAuth(
+        client_id=simulator.client_id,
+        app_secret=simulator.app_secret,
+        org_id=simulator.org_id,
+        environment=simulator.environment,
+        on_event=handler,
+    )
+    with (
+        auth.client(transport=simulator) as client,
+        pytest.raises(ConfigurationError, match="cannot await on_event"),
+    ):
+        client.get("/wallets")
+    assert simulator.counters.requests == 0

@@ -43,7 +43,7 @@ class Endpoint(Desk):
 
     def exchange(self, spend: Token | None, *, early: bool = False) -> Flow[Any]:
         """Begin one."""
-        return exchange(self.account, spend, verified=True, early=early)
+        return exchange(self.account, self.settings, spend, early=early)
 
     def says(self, status: int, body: bytes = b"{}", **more: float) -> ExchangeReply:
         """Answer, signed."""
@@ -306,7 +306,7 @@ def test_the_backoff_is_spread_over_its_upper_half(jitter: float, first: float) 
     desk = Desk()
     desk.settings = replace(desk.settings, jitter=lambda: jitter)
     play(
-        exchange(desk.account, None, verified=True, early=False),
+        exchange(desk.account, desk.settings, None, early=False),
         (Exchange(None, 10.0), fault(unsent=True)),
         Sleep(first),
         (Exchange(None, 10.0), fault(unsent=True)),
@@ -319,7 +319,7 @@ def test_an_outage_that_says_how_long_is_waited_for() -> None:
     """``Retry-After`` of a 503 counts, too, once ``org_implicit`` is tried again."""
     desk = Desk()
     play(
-        exchange(desk.account, None, verified=True, early=False),
+        exchange(desk.account, desk.settings, None, early=False),
         (Exchange(None, 10.0), ExchangeReply(503, b"", retry_after=7.0)),
         Sleep(7.0),
         (Exchange(None, 10.0), reply("b", desk.now)),
@@ -337,7 +337,7 @@ def test_no_error_repeats_a_token_that_we_know(*, spent: bool) -> None:
     final = Exchange(None, 10.0), ExchangeReply(400, said, server_time=desk.now)
     lost = Exchange(spend, 10.0), ExchangeReply(503, said)
     failed = play(
-        exchange(desk.account, spend, verified=True, early=False), *([lost] if spent else []), final
+        exchange(desk.account, desk.settings, spend, early=False), *([lost] if spent else []), final
     )
     assert failed.error.error_description == "[token], [token]"
 
@@ -348,5 +348,5 @@ def test_an_early_attempt_has_a_limit_of_its_own() -> None:
     timeouts = replace(desk.settings.timeouts, early_exchange=3.0)
     desk.settings = replace(desk.settings, timeouts=timeouts)
     for early, limit in ((True, 3.0), (False, 10.0)):
-        flow = exchange(desk.account, None, verified=True, early=early)
+        flow = exchange(desk.account, desk.settings, None, early=early)
         assert next(flow) == Exchange(None, limit)

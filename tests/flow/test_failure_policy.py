@@ -512,7 +512,7 @@ def test_a_lock_held_by_somebody_else_is_waited_for_in_vain(
     lock = rig.store.try_lock(rig.key, ttl=1.0)
     assert lock is not None
     # Real time is what bounds the waiting for the lock.
-    monkeypatch.setattr("httpx_cobo_auth._runtime.holdings.time", rig.clock)
+    monkeypatch.setattr("httpx_cobo_auth._runtime.resources.time", rig.clock)
     before = rig.simulator.counters.exchanges
     with pytest.raises(RenewalTimeoutError, match="another process"):
         rig.send()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from httpx_cobo_auth import TokenEndpointError
-from httpx_cobo_auth.errors import TokenRefusedError
+from httpx_cobo_auth.errors import RenewalTimeoutError, TokenRefusedError
 from httpx_cobo_auth.events import ContentionSuspected
 from tests.flow.rig import Rig
 
@@ -128,7 +128,10 @@ def test_two_auth_objects_that_share_no_store(
 @WAYS
 @pytest.mark.parametrize("lifetime", [1, 2, 5, 30, 59])
 def test_a_token_that_lives_for_seconds(plain: bool, lifetime: int) -> None:  # noqa: FBT001
-    """Exchanges go with the time, not with the calls; no write is refused."""
+    """Exchanges go with the time, not with the calls; no write is refused.
+
+    A read that does not wait for the renewal may meet its end: that one is sent again.
+    """
     rig = Rig(plain=plain, token_lifetime=lifetime)
     for number in range(CALLS):
         assert rig.send("POST" if number % 2 else "GET", "/echo").status_code == 200
@@ -136,12 +139,13 @@ def test_a_token_that_lives_for_seconds(plain: bool, lifetime: int) -> None:  # 
     lifetimes = CALLS * 0.05 / lifetime
     report(f"tokens of {lifetime} s", CALLS, rig.simulator.counters.exchanges)
     assert rig.simulator.counters.exchanges <= 1 + lifetimes * 1.5
-    assert rig.simulator.counters.rejected == 0
+    assert rig.simulator.counters.bounced_writes == 0
+    assert rig.simulator.counters.rejected <= rig.simulator.counters.exchanges
     assert rig.simulator.counters.spent_refresh_reused == 0
 
 
 def test_a_token_whose_life_is_over_on_arrival_causes_no_loop() -> None:
-    """Its exchange took longer than it lives."""
+    """Its exchange took longer than it lives: a few attempts, and then an error that says so."""
     rig = Rig(token_lifetime=1)
 
     def slowly(response: httpx.Response) -> httpx.Response:
@@ -150,8 +154,9 @@ def test_a_token_whose_life_is_over_on_arrival_causes_no_loop() -> None:
 
     rig.wire.after_exchange = slowly
     for _ in range(20):
-        assert rig.send().status_code in {200, 500}
-    assert rig.simulator.counters.exchanges <= 60
+        with pytest.raises(RenewalTimeoutError, match="faster than they can be used"):
+            rig.send()
+    assert rig.simulator.counters.exchanges <= 80
 
 
 HEALS_WITHIN_S = 1.0

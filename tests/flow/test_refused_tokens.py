@@ -1,25 +1,42 @@
-"""A token that was refused: who renews it, when, who waits, and what counts as in vain."""
+"""A token that was refused: who renews it, when, who waits, and what counts as ineffective."""
 
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from httpx_cobo_auth._protocol.backoff import Backoff
 from httpx_cobo_auth._protocol.effects import (
     BeginWrite,
     EndWrite,
     Enter,
     Entry,
     Load,
+    LockStore,
     ResponseSummary,
     Send,
+    UnlockStore,
 )
+from httpx_cobo_auth._protocol.records import TokenTrust, Trust
 from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth.errors import TokenEndpointError
 from httpx_cobo_auth.events import TokenAcquired, TokenRenewed
-from tests.flow.stepping import ENTERED, FINE, Desk, Sending, noted, perform, play, read, write
+from tests.flow.stepping import (
+    ENTERED,
+    FINE,
+    Desk,
+    Sending,
+    advance,
+    ineffective,
+    noted,
+    perform,
+    play,
+    read,
+    write,
+    written_down,
+)
 
 if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.effects import Effect
@@ -29,14 +46,14 @@ if TYPE_CHECKING:
 REFUSED = ResponseSummary(401)
 DEAD = ResponseSummary(500, 1000)
 WAIT_S = 93.0
+KIND = "GET /v2/wallets"
 
 
 def held_off(*, shared: bool = False) -> tuple[Desk, Record]:
     """Have forced renewals wait, for another request that they did not help."""
     desk = Desk(shared=shared)
-    stored = desk.having("a")
-    desk.account.vain("GET /v2/other")
-    assert desk.account.forced_wait() == 30.0
+    stored = desk.having("a", throttle=ineffective("GET /v2/other", desk.now + 30.0))
+    assert desk.account.forced_wait(KIND) == 30.0
     return desk, stored
 
 
@@ -44,7 +61,7 @@ def replaced(desk: Desk, stored: Record) -> list[Step]:
     """Ask by ``org_implicit``, for the refresh token may be spent; count nothing as forced."""
     return [
         *desk.until_noted(stored, glance=True),
-        *desk.exchanged(stored, "b", None, throttle=desk.account.known.throttle),
+        *desk.exchanged(stored, "b", None),
         TokenAcquired,
     ]
 
@@ -66,8 +83,7 @@ def test_a_lost_exchange_of_this_process_explains_it(answer: ResponseSummary) ->
         *replaced(desk, noted(stored, desk.now)),
         (Sending("b"), FINE),
     )
-    assert desk.account.known.throttle.forced_at == ()
-    assert desk.account.forced_wait() == 30.0
+    assert desk.account.known.throttle == RenewalThrottle()  # It was shown to help.
 
 
 @pytest.mark.hazard(24)
@@ -81,8 +97,7 @@ def test_a_lost_exchange_of_another_process_explains_it(answer: ResponseSummary)
         *replaced(desk, noted(stored, desk.now)),
         (Sending("b"), FINE),
     )
-    assert desk.account.known.throttle.forced_at == ()
-    assert desk.account.forced_wait() == 30.0
+    assert desk.account.known.throttle == RenewalThrottle()  # It was shown to help.
 
 
 def test_a_refusal_that_a_lost_exchange_explains_is_not_counted_towards_contention() -> None:
@@ -98,23 +113,27 @@ def test_a_refusal_that_a_lost_exchange_explains_is_not_counted_towards_contenti
     assert desk.account.known.throttle.forced_at == ()
 
 
-def test_a_write_that_a_lost_exchange_bounced_counts_nothing_as_in_vain() -> None:
+def test_a_write_that_a_lost_exchange_bounced_counts_nothing_as_ineffective() -> None:
     """The write is handed back; the renewal that follows was called for by the note."""
     desk = Desk()
     stored = noted(desk.having("a"), desk.now)
-    play(desk.flow.request(write()), BeginWrite(), (Sending("a"), DEAD))
-    timeouts = desk.settings.timeouts
-    begun = desk.until_noted(stored, early=True)
+    play(
+        desk.flow.request(write()),
+        BeginWrite(),
+        (Sending("a"), DEAD),
+        # The exchange's outcome will say what is to be known.
+        (LockStore(0.0), True),
+        (Load(), stored),
+        UnlockStore(),
+    )
     play(
         desk.flow.request(read()),
-        (Enter(timeouts.wait), ENTERED),
-        (Load(), stored),
-        *list(begun)[1:],
-        *desk.exchanged(stored, "b", None, throttle=desk.account.known.throttle),
+        *desk.until_noted(stored, early=True, glance=True),
+        *desk.exchanged(stored, "b", None),
         TokenAcquired,
         (Sending("b"), FINE),
     )
-    assert desk.account.forced_wait() == 0.0
+    assert desk.account.forced_wait("POST /v2/transfer") == 0.0
 
 
 def test_the_fifth_refusal_is_handed_over_though_others_go_on_renewing() -> None:
@@ -152,41 +171,60 @@ def test_a_missing_permission_is_handed_over_the_second_time() -> None:
         flow.send(ResponseSummary(403, 2025))
 
 
-def holding_refused(cause: str) -> Desk:
-    """Hold a token that something was refused with."""
+def distrusting(trust: TokenTrust, **more: Any) -> Desk:  # noqa: ANN401 - fields of a record
+    """Find a token in the store that somebody trusts no longer."""
     desk = Desk()
-    desk.having("a")
-    desk.account.refuse(desk.held, cause)
+    desk.having("a", trust=trust, **more)
     return desk
 
 
-def test_a_read_does_not_wait_for_a_renewal_that_could_not_be_had_before() -> None:
-    """Without a cause there was no new token to be had just now: it is tried, not waited for."""
-    flow = holding_refused("").flow.request(read())
-    assert next(flow) == Enter(0.0)
+DISTRUST = pytest.mark.parametrize(
+    "trust",
+    [
+        TokenTrust(Trust.REFUSED),
+        TokenTrust(Trust.REFUSED, "POST /v2/transfer"),
+        TokenTrust(Trust.EXPOSED),
+    ],
+    ids=["refused", "write refused", "exposed"],
+)
 
 
-def test_a_read_waits_for_the_renewal_after_a_refused_write() -> None:
-    """The write showed that the token is dead, so a read would be refused as well."""
-    flow = holding_refused("POST /x").flow.request(read())
-    assert next(flow) == Enter(93.0)
+@DISTRUST
+def test_a_token_that_is_not_trusted_is_renewed_before_a_read_is_sent(trust: TokenTrust) -> None:
+    """Whoever learned it, in whichever process: it would be refused, or is in others' hands."""
+    flow = distrusting(trust).flow.request(read())
+    assert advance(flow) == Enter(93.0)
 
 
-@pytest.mark.parametrize("cause", ["", "POST /x"])
-def test_a_write_waits_in_any_case(cause: str) -> None:
+@DISTRUST
+def test_a_token_that_is_not_trusted_is_renewed_before_a_write_is_sent(trust: TokenTrust) -> None:
     """It is not repeated, so it had better not be refused."""
-    flow = holding_refused(cause).flow.request(write())
-    assert [next(flow) for _ in range(3)] == [BeginWrite(), EndWrite(), Enter(93.0)]
+    flow = distrusting(trust).flow.request(write())
+    assert [advance(flow) for _ in range(3)] == [BeginWrite(), EndWrite(), Enter(93.0)]
+
+
+@DISTRUST
+def test_attempts_that_failed_keep_others_from_trying_at_once(trust: TokenTrust) -> None:
+    """In whichever process: the request goes out as it is, until the next attempt may be made."""
+    desk = Desk()
+    desk.having("a", trust=trust, attempts=Backoff(1, desk.now + 5.0))
+    play(desk.flow.request(read()), (Sending("a"), FINE))
+    desk.clock.advance(5.0)
+    assert advance(desk.flow.request(read())) == Enter(93.0)
 
 
 @pytest.mark.parametrize("left", [0.001, 0.5, 1.0, 30.0])
 def test_nobody_renews_while_renewals_are_held_off(left: float) -> None:
     """However little of the wait is left, the token goes out as it is; after it, it does not."""
-    desk = holding_refused("POST /x")
-    desk.account.known.throttle = RenewalThrottle(1, desk.now + left, "POST /y")
+    desk = Desk()
+    desk.having(
+        "a",
+        trust=TokenTrust(Trust.REFUSED, "POST /x"),
+        throttle=ineffective("POST /x", desk.now + left),
+    )
     play(desk.flow.request(read()), (Sending("a"), FINE))
     desk.clock.advance(left)
-    assert next(desk.flow.request(read())) == Enter(93.0)
+    assert advance(desk.flow.request(read())) == Enter(93.0)
 
 
 def test_every_exchange_begun_is_counted() -> None:
@@ -202,37 +240,46 @@ def test_every_exchange_begun_is_counted() -> None:
 def test_an_exposed_token_is_replaced_although_forced_renewals_wait() -> None:
     """No request was refused, so what was in vain for another one says nothing about it."""
     desk = Desk()
-    stored = desk.having("a")
-    desk.account.vain("GET /v2/other")
-    desk.account.refuse(desk.held, "")
+    stored = desk.having(
+        "a",
+        trust=TokenTrust(Trust.EXPOSED),
+        throttle=ineffective("GET /v2/other", desk.now + 30.0),
+    )
     play(
         desk.flow.request(read()),
-        *desk.until_noted(stored, early=True, patient=False),
-        *desk.exchanged(stored, "b", stored.token, throttle=desk.account.known.throttle),
+        *desk.until_noted(stored, early=True),
+        *desk.exchanged(stored, "b", stored.token),
         TokenRenewed,
         (Sending("b"), FINE),
     )
-    assert desk.account.forced_wait() == 30.0
+    assert desk.account.forced_wait(KIND) == 30.0
 
 
 def test_a_write_that_may_have_run_stays_the_cause_when_a_read_is_refused_as_well() -> None:
     """Its renewal still counts as in vain until that write is accepted."""
     desk = Desk()
-    desk.having("a")
+    stored = desk.having("a")
     reading = desk.flow.request(read())
-    assert next(reading) is not None
-    play(desk.flow.request(write()), BeginWrite(), (Sending("a"), DEAD))
-    reading.send(REFUSED)
+    assert advance(reading) is not None
+    trust = TokenTrust(Trust.REFUSED, "POST /v2/transfer", desk.now)
+    play(
+        desk.flow.request(write()),
+        BeginWrite(),
+        (Sending("a"), DEAD),
+        *written_down(stored, trust=trust),
+    )
+    advance(reading, REFUSED)
     with pytest.raises(TokenEndpointError):
-        reading.send(Entry(ended=True, error=TokenEndpointError("limited")))
-    assert desk.account.refused is desk.held
-    assert desk.account.refused_cause == "POST /v2/transfer"
+        advance(reading, Entry(ended=True, error=TokenEndpointError("limited")))
+    assert desk.account.known.trust == trust
 
 
 def test_a_held_off_write_is_not_renewed_for() -> None:
     """A second bounced write goes on with its token: only its own acceptance ends the wait."""
     desk = Desk()
-    desk.having("a")
-    desk.account.vain("POST /v2/transfer")
-    desk.account.refuse(desk.held, "POST /v2/transfer")
+    desk.having(
+        "a",
+        trust=TokenTrust(Trust.REFUSED, "POST /v2/transfer"),
+        throttle=ineffective("POST /v2/transfer", desk.now + 30.0),
+    )
     play(desk.flow.request(read()), (Sending("a"), FINE))

@@ -25,9 +25,7 @@ from httpx_cobo_auth._protocol.effects import (
     Sleep,
     UnlockStore,
 )
-from httpx_cobo_auth._protocol.maintenance import record_ineffective
 from httpx_cobo_auth._protocol.records import PendingExchange, Record
-from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth.errors import (
     CoboAuthError,
     RenewalTimeoutError,
@@ -55,7 +53,9 @@ from tests.flow.stepping import (
     WAITED_HERE,
     Desk,
     Sending,
+    advance,
     fault,
+    ineffective,
     noted,
     perform,
     play,
@@ -72,12 +72,13 @@ CONFLICT = StoreConflictError("the record moved on")
 CORRUPT = StoreCorruptError("that is no record")
 REFUSED = ResponseSummary(401, 2021)
 NO = False
+LOCKED = True
 WAIT_S = 93.0
 OUTLIVED = r"^the store's lock would not outlive the exchange$"
 LOST = PendingExchange("somebody else", 1.0)
 
 
-def test_in_order_seat_lock_reread_drain_note_check_exchange_save_release() -> None:
+def test_in_order_permit_lock_reread_drain_note_check_exchange_save_release() -> None:
     """A dead token is renewed in these ten steps, and in no other order; the event comes last."""
     desk = Desk()
     stored = desk.having("a")
@@ -97,7 +98,7 @@ def test_in_order_seat_lock_reread_drain_note_check_exchange_save_release() -> N
         TokenRenewed,
     )
     assert desk.held.generation == 2
-    assert desk.account.settled
+    assert desk.flow.ready() is desk.held
 
 
 @pytest.mark.hazard(42)
@@ -113,11 +114,11 @@ def test_an_early_renewer_of_a_shared_store_lets_writes_elsewhere_end_first(
     window = stored.token.renewal_window
     desk.clock.advance(lifetime - window / 2 - stored.token.margin / 2)
     flow = desk.flow.request(read())
-    results = [None, ENTERED, True, stored, True]
-    effects = [flow.send(result) for result in results]
-    assert isinstance(effects[3], Drain)
-    assert effects[4] == Sleep(min(1.0, window / 4))
-    assert flow.send(None) == Save(noted(stored, desk.now), (1, None))
+    results = [None, ENTERED, True, stored, None]
+    effects = [advance(flow, result) for result in results]
+    assert effects[3] == Sleep(min(1.0, window / 4))
+    assert isinstance(effects[4], Drain)
+    assert isinstance(advance(flow, LOCKED), Save)
 
 
 @pytest.mark.parametrize("dead", [True, False])
@@ -129,8 +130,8 @@ def test_nobody_gives_grace_who_cannot_do_without(dead: bool) -> None:  # noqa: 
         desk.expire()
     flow = desk.flow.token() if dead else desk.flow.renew()
     desk.clock.advance(1)
-    effects = [flow.send(result) for result in (None, ENTERED, True, stored, True)]
-    assert isinstance(effects[-1], Save)
+    results = [None, *([] if dead else [stored]), ENTERED, True, stored, True]
+    assert isinstance([advance(flow, result) for result in results][-1], Save)
 
 
 def test_an_early_renewal_gives_up_where_a_write_does_not_end() -> None:
@@ -147,7 +148,7 @@ def test_an_early_renewal_gives_up_where_a_write_does_not_end() -> None:
         Leave(),
         (Sending("a"), FINE),
     )
-    play(desk.flow.request(read()), (Enter(0.0), ENTERED), Leave(), (Sending("a"), FINE))
+    play(desk.flow.request(read()), (Sending("a"), FINE))
 
 
 def test_a_renewal_that_must_be_goes_on_where_a_write_does_not_end() -> None:
@@ -191,10 +192,10 @@ def test_a_token_that_came_while_waiting_for_the_seat_ends_it() -> None:
     desk.having("a")
     desk.expire()
     flow = desk.flow.request(read())
-    assert next(flow) == Enter(WAIT_S)
+    assert advance(flow) == Enter(WAIT_S)
     desk.having("b", 2)
-    assert flow.send(ENTERED) == Leave()
-    assert Sending("b").fits(flow.send(None))
+    assert advance(flow, ENTERED) == Leave()
+    assert Sending("b").fits(advance(flow))
 
 
 def test_a_token_without_a_refresh_token_is_followed_by_org_implicit() -> None:
@@ -225,6 +226,7 @@ def test_without_a_note_an_early_renewal_is_skipped_and_reported() -> None:
         (Load(), stored),
         (Drain(2.0), True),
         (Save(noted(stored, desk.now), (1, None)), DOWN),
+        (Load(), stored),
         Leave(),
         RenewalFailed,
         (Sending("a"), FINE),
@@ -245,6 +247,7 @@ def test_without_a_note_a_dead_token_is_followed_by_org_implicit_kept_in_memory(
         (Load(), stored),
         (Drain(2.0), True),
         (Save(noted(stored, desk.now), (1, None)), DOWN),
+        (Load(), stored),
         (Outlives(32.0), True),
         (Exchange(None, 10.0), reply("b", desk.now)),
         (Save(after, (1, None)), DOWN),
@@ -266,7 +269,7 @@ def test_without_a_note_a_dead_token_is_followed_by_org_implicit_kept_in_memory(
         Leave(),
         (Sending("b"), FINE),
     )
-    assert desk.account.settled
+    assert desk.flow.ready() is desk.held
 
 
 def test_a_refresh_token_is_in_doubt_where_an_exchange_without_a_note_was_lost() -> None:
@@ -282,6 +285,7 @@ def test_a_refresh_token_is_in_doubt_where_an_exchange_without_a_note_was_lost()
             (Load(), stored),
             (Drain(2.0), True),
             (Save(noted(stored, desk.now), (1, None)), DOWN),
+            (Load(), stored),
             (Outlives(32.0), True),
             (Exchange(None, 10.0), fault(unsent=False)),
             Sleep(0.5),
@@ -299,6 +303,78 @@ def test_a_refresh_token_is_in_doubt_where_an_exchange_without_a_note_was_lost()
         TokenAcquired,
         (Sending("b"), FINE),
     )
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_note_whose_saving_is_in_doubt_is_read_back(*, early: bool) -> None:
+    """It is there: the refresh token is spent as if the store had answered."""
+    desk = Desk()
+    stored = desk.having("a")
+    if early:
+        desk.grow_stale()
+    else:
+        desk.expire()
+    steps = list(desk.until_noted(stored, early=early, patient=not early))
+    note, outlives = noted(stored, desk.now), steps[-1]
+    play(
+        desk.flow.request(read()),
+        *steps[:-2],
+        (Save(note, (1, None)), DOWN),
+        (Load(), note),
+        outlives,
+        *desk.exchanged(stored, "b", stored.token),
+        TokenRenewed,
+        (Sending("b"), FINE),
+    )
+
+
+def test_a_token_whose_saving_is_in_doubt_is_not_saved_again() -> None:
+    """The conflict comes of our own first try, whose answer was lost."""
+    desk = Desk()
+    stored = desk.having("a")
+    desk.expire()
+    new = replace(desk.record("b"), generation=2)
+    play(
+        desk.flow.request(read()),
+        *desk.until_noted(stored),
+        (Exchange(stored.token, 10.0), reply("b", desk.now)),
+        (Save(new, (1, OWNER)), CONFLICT),
+        (Load(), new),
+        Leave(),
+        TokenRenewed,
+        (Sending("b"), FINE),
+    )
+    assert desk.account.known.unsaved is None
+
+
+def test_a_token_is_saved_over_a_note_that_is_there_against_all_odds() -> None:
+    """The store said that it could not save the note, showed none, and had it after all."""
+    desk = Desk()
+    stored = desk.having("a")
+    desk.expire()
+    note = noted(stored, desk.now)
+    new = replace(desk.record("b"), generation=2)
+    play(
+        desk.flow.request(read()),
+        (Enter(WAIT_S), ENTERED),
+        (LockStore(45.0), True),
+        (Load(), stored),
+        (Drain(2.0), True),
+        (Save(note, (1, None)), DOWN),
+        (Load(), stored),
+        (Outlives(32.0), True),
+        (Exchange(None, 10.0), reply("b", desk.now)),
+        (Save(new, (1, None)), CONFLICT),
+        (Load(), note),
+        (Save(new, (1, OWNER)), CONFLICT),
+        (Load(), note),
+        Leave(),
+        SaveFailed,
+        SaveFailed,
+        TokenAcquired,
+        (Sending("b"), FINE),
+    )
+    assert desk.account.known.unsaved is not None
 
 
 def test_a_conflict_over_the_note_means_that_somebody_else_went_on() -> None:
@@ -357,11 +433,11 @@ def test_without_a_lock_that_outlives_it_there_is_no_exchange_and_the_note_is_ta
             (Drain(2.0), True),
             Save(noted(stored, desk.now), (1, None)),
             (Outlives(32.0), NO),
-            Save(stored, (1, OWNER)),
+            Save(stored.revised(OWNER), (1, OWNER)),
             Leave,
             RenewalFailed,
         )
-    assert desk.account.settled
+    assert not desk.account.known.in_doubt
 
 
 @pytest.mark.parametrize("error", [DOWN, CONFLICT])
@@ -379,7 +455,7 @@ def test_a_note_that_cannot_be_taken_back_is_reported(error: StoreError) -> None
         desk.flow.request(read()),
         *desk.until_noted(stored, early=True, patient=False),
         (Exchange(stored.token, 10.0), dead),
-        (Save(stored, (4, OWNER)), error),
+        (Save(stored.revised(OWNER), (4, OWNER)), error),
         Leave(),
         Emit(SaveFailed(**about, generation=4, error=error)),
         Emit(RenewalFailed(**about, error=dead.error, still_usable=True)),
@@ -400,6 +476,7 @@ def test_where_no_note_was_written_none_is_taken_back() -> None:
             (Load(), stored),
             (Drain(2.0), True),
             (Save(noted(stored, desk.now), (1, None)), DOWN),
+            (Load(), stored),
             (Outlives(32.0), NO),
             Leave,
             SaveFailed,
@@ -494,6 +571,7 @@ def test_an_interrupted_note_is_not_taken_back_by_who_did_not_send() -> None:
         (Drain(2.0), True),
         Save(noted(broken, desk.now), broken.version),
         (Outlives(32.0), NO),
+        Save(broken.revised(OWNER), (1, OWNER)),
         Leave,
         TokenTakenOver,
         RenewalFailed,
@@ -501,24 +579,30 @@ def test_an_interrupted_note_is_not_taken_back_by_who_did_not_send() -> None:
     )
 
 
-def test_who_finds_an_exchange_of_its_own_process_unended_renews_before_anything_else() -> None:
-    """A flow was cancelled while its exchange was under way."""
+def test_an_abandoned_exchange_has_failed_for_all_until_a_refusal_shows_that_it_did_not() -> None:
+    """Others go on with the token that they have; once it is refused, it is replaced at once."""
     desk = Desk()
     stored = desk.having("a")
     desk.grow_stale()
-    cancelled = desk.flow.request(read())
+    abandoned = desk.flow.request(read())
     results = (None, ENTERED, True, stored, True, None, True)
-    assert isinstance([cancelled.send(result) for result in results][-1], Exchange)
-    cancelled.close()
+    assert isinstance([advance(abandoned, result) for result in results][-1], Exchange)
+    abandoned.close()
     broken = noted(stored, desk.now)
-    # While it still has the seat, reads go on.
-    play(desk.flow.request(read()), (Enter(0.0), Entry()), (Sending("a"), FINE))
-    # A write waits; afterwards the access token is in doubt.
+    play(desk.flow.request(read()), (Sending("a"), FINE))
+    play(
+        desk.flow.request(write()),
+        BeginWrite(),
+        (Sending("a"), ResponseSummary(500, 1000)),
+        (LockStore(0.0), True),
+        (Load(), broken),
+        UnlockStore(),
+    )
     play(
         desk.flow.request(write()),
         BeginWrite(),
         EndWrite(),
-        *desk.until_noted(broken, early=True, patient=True),
+        *desk.until_noted(broken, early=True),
         *desk.exchanged(stored, "b", None),
         TokenAcquired,
         BeginWrite(),
@@ -598,11 +682,13 @@ def test_a_token_that_cannot_be_saved_is_used_reported_and_saved_later() -> None
 
 
 def test_saving_later_waits_for_nobody_and_is_spaced() -> None:
-    """A taken seat or lock, or a store that is down, holds no request up; 5 s to the next try."""
+    """A taken permit or lock, or a store that is down, holds no request up; 5 s to the next try."""
     desk = Desk()
     _unsaved(desk)
     desk.clock.advance(5)
     play(desk.flow.request(read()), (Enter(0.0), Entry()), (Sending("b"), FINE))
+    play(desk.flow.request(read()), (Sending("b"), FINE))
+    desk.clock.advance(5)
     play(
         desk.flow.request(read()),
         (Enter(0.0), ENTERED),
@@ -640,14 +726,16 @@ def test_a_token_is_not_saved_later_over_a_record_that_moved_on() -> None:
 
 
 def test_somebody_else_in_this_process_may_have_saved_it_meanwhile() -> None:
-    """Whoever gets the seat after that leaves it at once, without asking for the store's lock."""
+    """Whoever comes after that finds it in the store, and saves nothing."""
     desk = Desk()
-    _unsaved(desk)
+    _, new = _unsaved(desk)
     desk.clock.advance(5)
     flow = desk.flow.request(read())
-    assert next(flow) == Enter(0.0)
-    desk.account.known.unsaved = None
-    assert flow.send(ENTERED) == Leave()
+    assert advance(flow) == Enter(0.0)
+    desk.account.saved(new)
+    assert advance(flow, ENTERED) == LockStore(0.0)
+    assert advance(flow, LOCKED) == Load()
+    assert advance(flow, new) == Leave()
 
 
 def test_the_next_renewal_goes_on_from_the_unsaved_token() -> None:
@@ -727,6 +815,7 @@ def test_after_a_conflict_with_nothing_newer_ours_is_used(found: str) -> None:
         (Save, CONFLICT),
         (Load(), finds[found]),
         Leave(),
+        *([SaveFailed] if found == "an error" else []),
         TokenRenewed,
         (Sending("b"), FINE),
     )
@@ -784,14 +873,20 @@ def test_a_stale_token_is_gone_on_with_while_the_store_is_no_help(error: StoreEr
         RenewalFailed,
         (Sending("a"), FINE),
     )
-    play(desk.flow.request(read()), (Enter(0.0), ENTERED), Leave(), (Sending("a"), FINE))
+    play(desk.flow.request(read()), (Sending("a"), FINE))
 
 
 def test_a_store_that_cannot_be_read_is_not_asked_for_every_request_after_a_refused_write() -> None:
     """The first request after the 500 tries and fails; the next goes straight out."""
     desk = Desk()
     desk.having("a")
-    play(desk.flow.request(write()), BeginWrite(), (Sending("a"), ResponseSummary(500, 1000)))
+    play(
+        desk.flow.request(write()),
+        BeginWrite(),
+        (Sending("a"), ResponseSummary(500, 1000)),
+        (LockStore(0.0), DOWN),
+        UnlockStore(),
+    )
     play(
         desk.flow.request(read()),
         (Enter(WAIT_S), ENTERED),
@@ -801,7 +896,7 @@ def test_a_store_that_cannot_be_read_is_not_asked_for_every_request_after_a_refu
         RenewalFailed,
         (Sending("a"), FINE),
     )
-    play(desk.flow.request(read()), (Enter(WAIT_S), ENTERED), Leave(), (Sending("a"), FINE))
+    play(desk.flow.request(read()), (Sending("a"), FINE))
 
 
 def test_a_refused_token_with_a_store_that_cannot_be_read_is_an_error() -> None:
@@ -817,6 +912,8 @@ def test_a_refused_token_with_a_store_that_cannot_be_read_is_an_error() -> None:
             (LockStore(45.0), DOWN),
             Leave,
             RenewalFailed,
+            (LockStore(0.0), DOWN),
+            UnlockStore(),
         )
 
 
@@ -845,12 +942,12 @@ def test_a_refusal_is_remembered_for_ten_seconds() -> None:
         errors.append(caught.value)
     assert errors[0] is not errors[1]
     desk.clock.advance(9.75)
-    assert isinstance(desk.account.held_failure(), TokenRefusedError)
+    assert isinstance(desk.account.remembered_failure(), TokenRefusedError)
     desk.clock.advance(0.25)
-    assert desk.account.held_failure() is None
+    assert desk.account.remembered_failure() is None
     flow = desk.flow.request(read())
-    assert next(flow) == Enter(WAIT_S)
-    assert flow.send(ENTERED) == LockStore(45.0)
+    assert advance(flow) == Enter(WAIT_S)
+    assert advance(flow, ENTERED) == LockStore(45.0)
 
 
 def test_a_refusal_is_forgotten_where_somebody_else_got_a_token() -> None:
@@ -865,7 +962,7 @@ def test_a_refusal_is_forgotten_where_somebody_else_got_a_token() -> None:
         TokenTakenOver,
         (Sending("b"), FINE),
     )
-    assert desk.account.held_failure() is None
+    assert desk.account.remembered_failure() is None
 
 
 def test_trouble_at_the_endpoint_is_remembered_from_the_second_time_on_and_longer() -> None:
@@ -879,7 +976,7 @@ def test_trouble_at_the_endpoint_is_remembered_from_the_second_time_on_and_longe
         with pytest.raises(TokenEndpointError):
             perform(desk.flow.request(read()), _rules(down))
         until = 0.0
-        while desk.account.held_failure() is not None:
+        while desk.account.remembered_failure() is not None:
             desk.clock.advance(0.5)
             until += 0.5
         held.append(until)
@@ -899,15 +996,15 @@ def test_a_retry_after_is_obeyed_within_reason(retry_after: float, held_s: float
             desk.flow.request(read()),
             *desk.until_noted(stored),
             (Exchange(stored.token, 10.0), limited),
-            Save(stored, (1, OWNER)),
+            Save(stored.revised(OWNER), (1, OWNER)),
             Leave,
             RenewalFailed,
         )
     assert caught.value.retry_after == retry_after
     desk.clock.advance(held_s - 1)
-    assert desk.account.held_failure() is not None
+    assert desk.account.remembered_failure() is not None
     desk.clock.advance(1)
-    assert desk.account.held_failure() is None
+    assert desk.account.remembered_failure() is None
 
 
 def test_a_retry_after_spaces_early_attempts_as_well() -> None:
@@ -920,39 +1017,38 @@ def test_a_retry_after_spaces_early_attempts_as_well() -> None:
         desk.flow.request(read()),
         *desk.until_noted(stored, early=True, patient=False),
         (Exchange(stored.token, 10.0), limited),
-        Save(stored, (1, OWNER)),
+        Save(stored.revised(OWNER), (1, OWNER)),
         Leave(),
         RenewalFailed,
         (Sending("a"), FINE),
     )
     desk.clock.advance(119)
-    play(desk.flow.request(read()), (Enter(0.0), ENTERED), Leave(), (Sending("a"), FINE))
-    assert desk.account.held_failure() is None
+    play(desk.flow.request(read()), (Sending("a"), FINE))
+    assert desk.account.remembered_failure() is None
 
 
 # ------------------------------------------------------------------------- forced, spaced out
-def test_a_forced_renewal_is_held_off_where_the_store_says_that_one_was_in_vain() -> None:
+def test_a_forced_renewal_is_held_off_where_the_store_says_that_one_did_not_help() -> None:
     """Another process noted it just now: the 401 is handed over, nothing exchanged for 30 s."""
     desk = Desk()
     stored = desk.having("a")
-    vain = replace(stored, throttle=RenewalThrottle().ineffective(desk.now, "GET /v2/other"))
+    theirs = stored.revised("theirs", throttle=ineffective("GET /v2/other", desk.now + 30.0))
     play(
         desk.flow.request(read()),
         (Sending("a"), REFUSED),
         (Enter(WAIT_S), ENTERED),
-        (Load(), vain),
+        (Load(), theirs),
         (LockStore(45.0), True),
-        (Load(), vain),
+        (Load(), theirs),
         Leave(),
     )
-    assert desk.account.forced_wait() == 30.0
+    assert desk.account.forced_wait("GET /v2/wallets") == 30.0
 
 
 def test_while_held_off_a_store_that_cannot_be_read_keeps_no_answer_from_the_caller() -> None:
     """The caller gets its 401, not the store's error: no renewal was going to happen."""
     desk = Desk()
-    desk.having("a")
-    desk.account.vain("GET /v2/wallets")
+    desk.having("a", throttle=ineffective("GET /v2/wallets", desk.now + 30.0))
     play(
         desk.flow.request(read()),
         (Sending("a"), REFUSED),
@@ -982,7 +1078,7 @@ def test_forced_renewals_far_too_often_mean_contention() -> None:
         )
         stored = Record(stored.generation + 1, desk.token(name), None, throttle)
         desk.clock.advance(1)
-    assert desk.account.forced_wait() == 29.0
+    assert desk.account.forced_wait("GET /v2/wallets") == 29.0
 
 
 def test_an_endpoint_that_fails_after_a_refusal_is_an_error() -> None:
@@ -999,14 +1095,16 @@ def test_an_endpoint_that_fails_after_a_refusal_is_an_error() -> None:
             (Exchange(stored.token, 10.0), fault(unsent=True)),
             Sleep(1.0),
             (Exchange(stored.token, 10.0), fault(unsent=True)),
-            Save(stored, (1, OWNER)),
+            Save(stored.revised(OWNER), (1, OWNER)),
             Leave,
             RenewalFailed,
+            (LockStore(0.0), NO),
+            UnlockStore(),
         )
 
 
 @pytest.mark.parametrize("trouble", ["locked", "down", "gone", "exchanging"])
-def test_what_was_in_vain_need_not_be_told_to_others(trouble: str) -> None:
+def test_what_did_not_help_need_not_be_told_to_others(trouble: str) -> None:
     """The response is at hand; nothing keeps it from the caller."""
     desk = Desk()
     stored = desk.having("a")
@@ -1027,19 +1125,19 @@ def test_what_was_in_vain_need_not_be_told_to_others(trouble: str) -> None:
         *steps[trouble],
         UnlockStore(),
     )
-    assert desk.account.forced_wait() == 30.0
+    assert desk.account.forced_wait("GET /v2/wallets") == 30.0
 
 
 # ------------------------------------------------------------------------- token, renew, forget
 def test_token_gives_the_fresh_one_without_any_effect() -> None:
-    """No seat, no store, no exchange: what is held is returned at once."""
+    """No permit, no store, no exchange: what is held is returned at once."""
     desk = Desk()
     desk.having("a")
     assert play(desk.flow.token()) is desk.held
 
 
 def test_token_gives_the_stale_one_where_it_cannot_be_renewed() -> None:
-    """Somebody else has the seat: ``token()`` does not wait, for the old one is still good."""
+    """Somebody else has the permit: ``token()`` does not wait, for the old one is still good."""
     desk = Desk()
     desk.having("a")
     desk.grow_stale()
@@ -1053,6 +1151,7 @@ def test_renew_asks_for_another_token_however_fresh_this_one_is() -> None:
     desk.clock.advance(1)
     held = play(
         desk.flow.renew(),
+        (Load(), stored),
         *desk.until_noted(stored),
         *desk.exchanged(stored, "b", stored.token),
         TokenRenewed,
@@ -1060,71 +1159,89 @@ def test_renew_asks_for_another_token_however_fresh_this_one_is() -> None:
     assert held is desk.held
 
 
-def test_renew_shares_an_exchange_that_was_sent_after_the_call() -> None:
-    """Who waited for the seat is content with a token obtained later than its own call."""
+def test_renew_shares_an_exchange_that_began_after_the_call() -> None:
+    """Who waited for the permit is content with a token that nobody had begun to ask for."""
     desk = Desk()
-    desk.having("a")
+    stored = desk.having("a")
     flow = desk.flow.renew()
-    assert next(flow) == Enter(WAIT_S)
-    desk.clock.advance(1)
+    assert advance(flow) == Load()
+    assert advance(flow, stored) == Enter(WAIT_S)
     desk.having("b", 2)
     with pytest.raises(StopIteration) as ended:
-        flow.send(Entry(ended=True))
+        advance(flow, Entry(ended=True))
     assert ended.value.value is desk.held
 
 
-def test_renew_does_not_share_an_exchange_that_was_sent_before_the_call() -> None:
+@pytest.mark.parametrize("here", [True, False], ids=["here", "elsewhere"])
+def test_renew_does_not_share_an_exchange_that_began_before_the_call(*, here: bool) -> None:
     """It may have been answered before the permission changed."""
     desk = Desk()
-    desk.having("a")
-    before = desk.record("b", 2)
-    desk.clock.advance(1)
+    stored = desk.having("a")
+    if here:
+        desk.account.begin()
     flow = desk.flow.renew()
-    assert next(flow) == Enter(WAIT_S)
-    desk.account.adopt(before)
-    assert flow.send(Entry(ended=True)) == Enter(WAIT_S)
-    assert flow.send(ENTERED) == LockStore(45.0)
-    assert flow.send(True) == Load()  # noqa: FBT003
-    assert isinstance(flow.send(before), Drain)
+    assert advance(flow) == Load()
+    found = stored if here else stored.with_pending(LOST)
+    assert advance(flow, found) == Enter(WAIT_S)
+    before = desk.having("b", 2)
+    assert advance(flow, Entry(ended=True)) == Enter(WAIT_S)
+    assert advance(flow, ENTERED) == LockStore(45.0)
+    assert advance(flow, LOCKED) == Load()
+    assert isinstance(advance(flow, before), Drain)
 
 
-def test_renew_that_is_refused_because_of_somebody_else_says_so() -> None:
-    """Their token was asked for before this call."""
+def test_renew_asks_though_the_store_cannot_be_read_at_first() -> None:
+    """What this process knows is enough to tell a later token by."""
     desk = Desk()
     stored = desk.having("a")
-    theirs = desk.record("b", 2)
-    desk.clock.advance(1)
+    play(
+        desk.flow.renew(),
+        (Load(), DOWN),
+        *desk.until_noted(stored),
+        *desk.exchanged(stored, "b", stored.token),
+        TokenRenewed,
+    )
+
+
+def test_renew_that_is_refused_because_of_somebody_else_takes_their_token() -> None:
+    """Nobody had begun to ask for it when this call came."""
+    desk = Desk()
+    stored = desk.having("a")
     refusal = ExchangeReply(400, b"{}", server_time=desk.now)
-    with pytest.raises(RenewalTimeoutError):
-        play(
-            desk.flow.renew(),
-            *desk.until_noted(stored),
-            (Exchange(stored.token, 10.0), refusal),
-            (Load(), theirs),
-            Leave(),
-            TokenTakenOver,
-        )
-    assert Sending("b").fits(next(desk.flow.request(read())))
+    held = play(
+        desk.flow.renew(),
+        (Load(), stored),
+        *desk.until_noted(stored),
+        (Exchange(stored.token, 10.0), refusal),
+        (Load(), desk.record("b", 2)),
+        Leave(),
+        TokenTakenOver,
+    )
+    assert held is desk.held
+    assert held.generation == 2
 
 
 def test_renew_that_others_come_before_says_so() -> None:
-    """The token of whoever came first was asked for before the call, so it will not do."""
+    """Their exchange was under way when this call came, so its token will not do."""
     desk = Desk()
     stored = desk.having("a")
-    theirs = desk.record("b", 2)
-    desk.clock.advance(1)
-    with pytest.raises(RenewalTimeoutError, match=r"^another renewal came first, again and again$"):
-        play(
-            desk.flow.renew(),
+    rounds: list[Step] = []
+    before = stored
+    for name in "bcde":
+        theirs = desk.record(name, 2)
+        rounds += [
             (Enter(WAIT_S), ENTERED),
             (LockStore(45.0), True),
-            (Load(), stored),
+            (Load(), before),
             (Drain, True),
             (Save, CONFLICT),
             (Load(), theirs),
             Leave(),
             TokenTakenOver,
-        )
+        ]
+        before = theirs
+    with pytest.raises(RenewalTimeoutError, match=r"^another renewal came first, again and again$"):
+        play(desk.flow.renew(), (Load(), stored.with_pending(LOST)), *rounds)
 
 
 def test_renew_raises_where_it_gets_none() -> None:
@@ -1142,7 +1259,7 @@ def test_forget_empties_memory_and_store_and_raises_the_generation(ours: int) ->
     """An empty record goes one beyond ours and the stored one, and keeps the memory of waits."""
     desk = Desk()
     desk.having("a", ours)
-    throttle = RenewalThrottle(1, desk.now + 30.0, "GET /x", (desk.now,))
+    throttle = replace(ineffective("GET /x", desk.now + 30.0), forced_at=(desk.now,))
     stored = Record(5, desk.token("b"), LOST, throttle)
     empty = Record(max(ours, 5) + 1, throttle=throttle)
     play(
@@ -1154,7 +1271,7 @@ def test_forget_empties_memory_and_store_and_raises_the_generation(ours: int) ->
         Leave(),
     )
     assert desk.account.known.held is None
-    assert desk.account.next_generation == empty.generation + 1
+    assert desk.account.known.generation == empty.generation
     assert desk.account.known.throttle == throttle
     # Nobody takes an older token for a newer one.
     play(
@@ -1167,7 +1284,7 @@ def test_forget_empties_memory_and_store_and_raises_the_generation(ours: int) ->
 
 
 def test_forget_waits_for_renewals_for_a_finite_time() -> None:
-    """Whether seat or store's lock is not to be had, the error says so and the token stays."""
+    """Whether permit or store's lock is not to be had, the error says so and the token stays."""
     desk = Desk()
     desk.having("a")
     with pytest.raises(RenewalTimeoutError, match=WAITED_HERE):
@@ -1192,21 +1309,6 @@ def test_forget_that_cannot_empty_the_store_forgets_nothing() -> None:
     assert desk.account.known.held is not None
 
 
-def test_an_account_adopts_no_record_without_a_token() -> None:
-    """That would be a mistake of the flow's own: ``ValueError``, not a request without a token."""
-    with pytest.raises(ValueError, match=r"^there is no token in that record$"):
-        Desk().account.adopt(Record(1))
-
-
-def test_what_is_known_to_be_in_vain_is_not_told_again() -> None:
-    """While the wait lasts, a second cause asks for no lock and does not replace the first."""
-    desk = Desk()
-    desk.having("a")
-    assert desk.account.vain("GET /v2/wallets")
-    play(record_ineffective(desk.account, "GET /v2/other"))
-    assert desk.account.known.throttle.ineffective_cause == "GET /v2/wallets"
-
-
 def test_a_note_that_was_found_leaves_the_token_in_doubt() -> None:
     """Somebody's exchange was lost. That a write kept us from our own clears nothing up."""
     desk = Desk()
@@ -1220,6 +1322,7 @@ def test_a_note_that_was_found_leaves_the_token_in_doubt() -> None:
         (Drain(2.0), True),
         Save(noted(stored, desk.now), (1, "somebody else")),
         (Outlives(12.0), NO),
+        Save(stored.revised(OWNER), (1, OWNER)),
         Leave(),
         RenewalFailed,
         (Sending("a"), FINE),
@@ -1233,7 +1336,7 @@ def test_a_record_in_memory_is_forgotten_once_it_is_saved_with_a_note() -> None:
     desk = Desk()
     stored = desk.record("a", 4)
     unsaved = desk.having("b", 5)
-    desk.account.keep_unsaved(unsaved, (4, None))
+    desk.account.keep_unsaved(unsaved, (4, None), "another")
     desk.grow_stale()
     play(
         desk.flow.request(read()),
@@ -1245,7 +1348,7 @@ def test_a_record_in_memory_is_forgotten_once_it_is_saved_with_a_note() -> None:
         Save(noted(unsaved, desk.now), (4, None)),
         (Outlives(12.0), True),
         (Exchange(unsaved.token, 10.0), fault(unsent=True)),
-        Save(unsaved, (5, OWNER)),
+        Save(unsaved.revised(OWNER), (5, OWNER)),
         Leave(),
         RenewalFailed,
         (Sending("b"), FINE),
@@ -1257,7 +1360,7 @@ def test_a_record_in_memory_is_forgotten_once_a_newer_one_is_saved() -> None:
     """Its note could not be written, yet the next token was saved: nothing is left to be saved."""
     desk = Desk()
     stored = desk.having("a", 4)
-    desk.account.keep_unsaved(desk.record("b", 5), (4, None))
+    desk.account.keep_unsaved(desk.record("b", 5), (4, None), "another")
     desk.expire()
     play(
         desk.flow.token(),
@@ -1267,6 +1370,7 @@ def test_a_record_in_memory_is_forgotten_once_a_newer_one_is_saved() -> None:
         (Load(), stored),
         (Drain(2.0), True),
         (Save, DOWN),
+        (Load(), stored),
         (Outlives(32.0), True),
         (Exchange(None, 10.0), reply("c", desk.now)),
         Save(desk.record("c", 6), (4, None)),
@@ -1276,4 +1380,4 @@ def test_a_record_in_memory_is_forgotten_once_a_newer_one_is_saved() -> None:
         TokenAcquired,
     )
     assert desk.account.known.unsaved is None
-    assert desk.account.settled
+    assert desk.flow.ready() is desk.held

@@ -2,7 +2,7 @@
 
 Callers are real flows, stepped by Hypothesis. Everything around them is a model: Cobo, where
 rotation kills the old access token and a refresh token works once; the store with its lock;
-the gate of each process.
+the renewal permit of each process.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from httpx_cobo_auth._protocol.account import Account
 from httpx_cobo_auth._protocol.effects import (
     BeginWrite,
     CorrectClock,
+    Delegate,
     Drain,
     Effect,
     Emit,
@@ -104,7 +105,7 @@ class Cobo:
 
 @dataclass(eq=False)
 class Process:
-    """One process: an account, its flows, its gate.
+    """One process: an account, its flows, its renewal permit.
 
     Attributes:
         ended: how many renewals have ended here.
@@ -113,8 +114,9 @@ class Process:
     """
 
     account: Account
+    settings: Settings
     flow: CoboFlow
-    seat: Caller | None = None
+    permit: Caller | None = None
     writes: set[Caller] = field(default_factory=set["Caller"])
     door_closed: bool = False
     ended: int = 0
@@ -136,7 +138,7 @@ class Caller:
     process: Process
     flow: Flow[Any]
     is_write: bool
-    effect: Effect | None = None
+    effect: Effect[Any] | None = None
     since: float = 0.0
     ended_before: int = 0
     ran: int = 0
@@ -192,9 +194,9 @@ class Machine(RuleBasedStateMachine):
             self.call(0, 30, Trouble(), is_write=False)
 
     def _process(self, new_owner: Any) -> Process:  # noqa: ANN401
-        settings_ = Settings(clock=self.clock, new_owner=new_owner, jitter=lambda: 0.5)
-        account = Account(KEY, settings_)
-        return Process(account, CoboFlow(account, verified=True, shared=True))
+        settings = Settings(new_owner=new_owner, jitter=lambda: 0.5, shared=True)
+        account = Account(KEY, self.clock)
+        return Process(account, settings, CoboFlow(account, settings))
 
     @property
     def running(self) -> list[Caller]:
@@ -247,7 +249,7 @@ class Machine(RuleBasedStateMachine):
         for caller in [caller for caller in self.running if caller.process is old]:
             caller.flow.close()
             self._end(caller, None)
-        self.processes[number] = self._process(old.account.settings.new_owner)
+        self.processes[number] = self._process(old.settings.new_owner)
 
     @rule(seconds=st.sampled_from([0.5, 6.0, 40.0, 460.0, 500.0, 700.0]))
     def wait(self, seconds: float) -> None:
@@ -263,6 +265,13 @@ class Machine(RuleBasedStateMachine):
     def clock_steps(self, seconds: float) -> None:
         """Somebody sets the wall clock."""
         self.clock.step(seconds)
+
+    @rule(number=st.integers(0, PROCESSES - 1))
+    def make_anew(self, number: int) -> None:
+        """The next requests are made by an auth object that knows nothing but the store."""
+        old = self.processes[number]
+        if not any(caller.process is old for caller in self.running):
+            self.processes[number] = self._process(old.settings.new_owner)
 
     @rule()
     def revoke(self) -> None:
@@ -288,7 +297,7 @@ class Machine(RuleBasedStateMachine):
         for caller in getattr(self, "callers", []):
             if caller.effect is None:
                 assert caller.error is None or isinstance(caller.error, CoboAuthError)
-                assert caller.process.seat is not caller
+                assert caller.process.permit is not caller
                 assert caller not in caller.process.writes
 
     def teardown(self) -> None:
@@ -347,7 +356,7 @@ class Machine(RuleBasedStateMachine):
         self._resume(caller, result)
         return True
 
-    def _result(self, caller: Caller, effect: Effect) -> object:  # noqa: C901, PLR0911, PLR0912
+    def _result(self, caller: Caller, effect: Effect[Any]) -> object:  # noqa: C901, PLR0911, PLR0912
         process = caller.process
         match effect:
             case Enter():
@@ -381,8 +390,8 @@ class Machine(RuleBasedStateMachine):
             case Send():
                 process.writes.discard(caller)
                 return self._send(caller, effect)
-            case Sleep() | Emit() | CorrectClock():
-                pass
+            case Sleep() | Emit() | CorrectClock() | Delegate():
+                pass  # Nobody else renews: the caller goes on by itself.
         return None
 
     def _timed_out(self, caller: Caller, timeout: float) -> bool:
@@ -390,8 +399,8 @@ class Machine(RuleBasedStateMachine):
 
     def _enter(self, caller: Caller, timeout: float) -> object:
         process = caller.process
-        if process.seat is None:
-            process.seat = caller
+        if process.permit is None:
+            process.permit = caller
             return Entry(entered=True)
         if process.ended != caller.ended_before:
             return Entry(ended=True, error=process.error)
@@ -399,8 +408,8 @@ class Machine(RuleBasedStateMachine):
 
     def _leave(self, caller: Caller, error: CoboAuthError | None) -> None:
         process = caller.process
-        if process.seat is caller:
-            process.seat, process.door_closed = None, False
+        if process.permit is caller:
+            process.permit, process.door_closed = None, False
             process.ended += 1
             process.error = error
 
@@ -426,7 +435,7 @@ class Machine(RuleBasedStateMachine):
         now = self.clock.monotonic()
         if self.lock is None or now >= self.lock_until:
             self.lock = caller
-            self.lock_until = now + caller.process.account.settings.timeouts.lock_ttl
+            self.lock_until = now + caller.process.settings.lock_ttl
             return True
         return False if self._timed_out(caller, timeout) else PENDING
 

@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from httpx_cobo_auth.errors import (
@@ -32,18 +33,19 @@ def same(rig: Rig, token: Token) -> bool:
 
 @SYNC
 def test_token_gives_a_valid_token_renewed_where_it_is_time(plain: bool) -> None:  # noqa: FBT001
-    """The same while FRESH, a new one when STALE or EXPIRED: three exchanges for four calls."""
+    """The same while FRESH, a new one when EXPIRED; a STALE one has a renewal started."""
     rig = Rig(plain=plain)
     first = rig.auth.token(rig.client)
     assert same(rig, first)
     assert rig.auth.token(rig.client) == first
     rig.grow_stale()
-    second = rig.auth.token(rig.client)
-    assert second.access_token != first.access_token
+    rig.auth.token(rig.client)  # The first one, unless the renewal is over in no time.
+    assert rig.auth.renew(rig.client) != first
     rig.expire()
     assert same(rig, rig.auth.token(rig.client))
-    assert rig.simulator.counters.exchanges == 3
-    assert rig.kinds() == ["TokenAcquired", "TokenRenewed", "TokenRenewed"]
+    # ``renew`` may have come before the exchange that ``token`` started, or after it.
+    assert rig.simulator.counters.exchanges in {3, 4}
+    assert set(rig.kinds()[1:]) == {"TokenRenewed"}
 
 
 @SYNC
@@ -106,7 +108,7 @@ def test_forget_waits_for_the_store_for_a_finite_time(monkeypatch: pytest.Monkey
     rig = Rig()
     rig.send()
     monkeypatch.setattr("httpx_cobo_auth._runtime.backends.time", _Passing(rig))
-    monkeypatch.setattr("httpx_cobo_auth._runtime.holdings.time", rig.clock)
+    monkeypatch.setattr("httpx_cobo_auth._runtime.resources.time", rig.clock)
     lock = rig.store.try_lock(rig.key, ttl=1.0)
     with pytest.raises(RenewalTimeoutError, match="another process"):
         rig.auth.forget()
@@ -130,7 +132,7 @@ def test_the_wrong_kind_of_client_is_named(method: str) -> None:
 
 
 def test_simultaneous_renewals_share_one_exchange() -> None:
-    """Sent after all of them called."""
+    """Those who called after it was sent share another: none gets a token from before its call."""
     rig = Rig()
     rig.send()
     rig.clock.advance(1)
@@ -149,15 +151,16 @@ def test_simultaneous_renewals_share_one_exchange() -> None:
         for thread in threads:
             thread.join(10)
     assert len(tokens) == 8
-    assert set(tokens) == {rig.token.access_token}
-    assert rig.simulator.counters.exchanges == 2
+    assert len(set(tokens)) <= 2
+    assert rig.simulator.counters.exchanges == 1 + len(set(tokens))
 
 
 def _until_waiting(rig: Rig, count: int) -> None:
-    gate = rig.auth._session.gate
+    renewal = rig.auth._session.shared.renewal.value
+    assert renewal is not None
     wait = threading.Event()
     for _ in range(1000):
-        if len(gate._waiters) == count:
+        if len(renewal._waiters._waiting) >= count:
             return
         wait.wait(0.005)
     pytest.fail("they do not wait")
@@ -194,7 +197,7 @@ async def test_the_wrong_kind_of_client_is_named_by_the_async_ones(method: str) 
 async def test_simultaneous_async_renewals_share_one_exchange() -> None:
     """Fifty tasks call ``arenew`` before the reply: all get the same new token."""
     rig = Rig()
-    rig.send()
+    await anyio.to_thread.run_sync(rig.send)
     rig.clock.advance(1)
     tokens: list[str] = []
 
@@ -229,7 +232,7 @@ async def test_one_object_serves_both_kinds_of_client() -> None:
     rig = Rig()
     async with rig.auth.async_client(transport=rig.simulator) as client:
         token = await rig.auth.atoken(client)
-    assert rig.auth.token(rig.client) == token
+    assert await anyio.to_thread.run_sync(rig.auth.token, rig.client) == token
 
 
 def test_the_client_may_be_one_without_auth_at_all() -> None:

@@ -18,7 +18,17 @@ from httpx_cobo_auth._protocol.effects import (
 from httpx_cobo_auth._protocol.records import PendingExchange, Record
 from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth.errors import RenewalTimeoutError, TokenEndpointError
-from tests.flow.stepping import ENTERED, FINE, Desk, Sending, play, read, write
+from tests.flow.stepping import (
+    ENTERED,
+    FINE,
+    Desk,
+    Sending,
+    advance,
+    ineffective,
+    play,
+    read,
+    write,
+)
 
 ERROR = TokenEndpointError("the line is dead")
 ENDED = Entry(ended=True)
@@ -37,7 +47,7 @@ def test_a_token_in_doubt_will_do_where_no_better_is_to_be_had(end: Entry) -> No
     """The endpoint does not answer: a token that may still work is better than an error."""
     desk = Desk()
     flow = desk.flow.token()
-    assert next(flow) == Enter(93.0)
+    assert advance(flow) == Enter(93.0)
     in_doubt(desk)
     with pytest.raises(StopIteration) as stop:
         flow.send(end)
@@ -45,12 +55,12 @@ def test_a_token_in_doubt_will_do_where_no_better_is_to_be_had(end: Entry) -> No
 
 
 def test_a_token_in_doubt_will_not_do_where_the_renewal_just_ended() -> None:
-    """Whoever comes next can renew: the seat is tried again, at once."""
+    """Whoever comes next can renew: the permit is tried again, at once."""
     desk = Desk()
     flow = desk.flow.token()
-    assert next(flow) == Enter(93.0)
+    assert advance(flow) == Enter(93.0)
     in_doubt(desk)
-    assert flow.send(ENDED) == Enter(93.0)
+    assert advance(flow, ENDED) == Enter(93.0)
 
 
 def stale_write() -> tuple[Desk, list[object]]:
@@ -67,8 +77,8 @@ def test_a_stale_write_tries_anew_where_a_renewal_ended_with_nothing() -> None:
     play(
         desk.flow.request(write()),
         *begun,
-        (Enter(93.0), ENDED),
-        (Enter(93.0), FAILED),
+        (Enter(10.0), ENDED),
+        (Enter(10.0), FAILED),
         BeginWrite(),
         (Sending("a"), FINE),
     )
@@ -81,7 +91,7 @@ def test_a_stale_write_goes_on_where_a_renewal_failed_or_does_not_end(end: Entry
     play(
         desk.flow.request(write()),
         *begun,
-        (Enter(93.0), end),
+        (Enter(10.0), end),
         BeginWrite(),
         (Sending("a"), FINE),
     )
@@ -97,8 +107,8 @@ def test_while_renewals_are_held_off_only_another_process_is_waited_for(
 ) -> None:
     """Without one at work on a shared store, the refusal is handed back, and no lock is taken."""
     desk = Desk(shared=shared)
-    stored = desk.having("a").with_pending(pending)
-    desk.account.known.throttle = RenewalThrottle(1, desk.now + left, "GET /x")
+    record = desk.having("a", throttle=ineffective("GET /v2/wallets", desk.now + left))
+    stored = record if pending is None else record.with_pending(pending)
     play(
         desk.flow.request(read()),
         (Send, ResponseSummary(401, 2021)),
@@ -111,8 +121,8 @@ def test_while_renewals_are_held_off_only_another_process_is_waited_for(
 def test_while_renewals_are_held_off_another_process_at_work_is_waited_for() -> None:
     """To wait for its renewal forces none."""
     desk = Desk(shared=True)
-    stored = desk.having("a").with_pending(PendingExchange("somebody else", 1.0))
-    desk.account.known.throttle = RenewalThrottle(1, desk.now + 30.0, "GET /x")
+    record = desk.having("a", throttle=ineffective("GET /v2/wallets", desk.now + 30.0))
+    stored = record.with_pending(PendingExchange("somebody else", 1.0))
     play(
         desk.flow.request(read()),
         (Send, ResponseSummary(401, 2021)),
@@ -124,7 +134,7 @@ def test_while_renewals_are_held_off_another_process_at_work_is_waited_for() -> 
 
 
 def test_the_memory_of_forced_renewals_is_shared_by_the_store() -> None:
-    """Also where none was in vain: another process's count is taken over."""
+    """Also where none was ineffective: another process's count is taken over."""
     desk = Desk()
     throttle = RenewalThrottle(forced_at=(desk.now - 1.0,))
     desk.account.saw(Record(1, desk.token("a"), throttle=throttle))
@@ -132,20 +142,21 @@ def test_the_memory_of_forced_renewals_is_shared_by_the_store() -> None:
 
 
 def test_whoever_enters_does_not_take_a_token_in_doubt_for_a_new_one() -> None:
-    """It came while the seat was waited for, and so did an exchange: that has to be cleared up."""
+    """It came while the permit was waited for, and so did an exchange, whose end is unknown."""
     desk = Desk()
     flow = desk.flow.token()
-    assert next(flow) == Enter(93.0)
+    assert advance(flow) == Enter(93.0)
     in_doubt(desk)
-    assert flow.send(ENTERED) == LockStore(45.0)
+    assert advance(flow, ENTERED) == LockStore(45.0)
 
 
 def test_a_token_asked_for_at_the_same_moment_will_do() -> None:
     """A clock may be coarse: ``renew`` in many threads at once is still one exchange."""
     desk = Desk()
-    desk.having("a")
+    record = desk.having("a")
     flow = desk.flow.renew()
-    assert next(flow) == Enter(93.0)
+    assert advance(flow) == Load()
+    assert advance(flow, record) == Enter(93.0)
     desk.having("b", 2)
     with pytest.raises(StopIteration) as stop:
         flow.send(ENDED)
@@ -156,9 +167,9 @@ def test_a_failure_is_handed_to_all_who_wait() -> None:
     """Who cannot do without a token raises what the one attempt failed of."""
     desk = Desk()
     flow = desk.flow.token()
-    assert next(flow) == Enter(93.0)
-    assert flow.send(ENTERED) == Load()
-    assert flow.send(None) == LockStore(45.0)
-    left = flow.send(False)  # noqa: FBT003 - the effect's result
+    assert advance(flow) == Enter(93.0)
+    assert advance(flow, ENTERED) == Load()
+    assert advance(flow, None) == LockStore(45.0)
+    left = advance(flow, False)  # noqa: FBT003 - the effect's result
     assert isinstance(left, Leave)
     assert isinstance(left.error, RenewalTimeoutError)

@@ -36,14 +36,18 @@ def test_a_fresh_token_touches_no_store(plain: bool) -> None:  # noqa: FBT001
 
 @WAYS
 def test_a_stale_token_is_renewed_by_one_exchange(plain: bool) -> None:  # noqa: FBT001
-    """All methods go through it without a refusal, whichever comes first."""
+    """All methods go through it, whichever comes first, and no write is refused.
+
+    A read that does not wait for the renewal may meet its end: that one is sent again.
+    """
     rig = Rig(plain=plain)
     rig.send()
     rig.grow_stale()
     for method in READS + WRITES:
         assert rig.send(method, "/echo").status_code == 200
     assert rig.kinds() == ["TokenAcquired", "TokenRenewed"]
-    assert rig.simulator.counters.rejected == 0
+    assert rig.simulator.counters.bounced_writes == 0
+    assert rig.simulator.counters.rejected <= 1 - plain
 
 
 @pytest.mark.hazard(32)
@@ -257,12 +261,3 @@ def test_without_a_token_there_is_none_to_renew_after_a_redirect() -> None:
         with pytest.raises(RedirectedError):
             client.get("/wallets", auth=auth)
         assert client.get("/wallets", auth=auth).status_code == 200
-
-
-def test_a_forked_child_knows_no_token() -> None:
-    """What a fork calls in the child: a refresh token works only once."""
-    rig = Rig()
-    rig.send()
-    rig.auth._session.shared._forget()
-    assert rig.auth._session.account.held is None
-    assert rig.auth._session.account.next_generation == 1

@@ -83,7 +83,7 @@ def test_a_replay_needs_no_renewal(
     client: httpx.Client, cobo_simulator: CoboSimulator, cobo_clock: ManualClock
 ) -> None:
     """As one after the clock was wrong."""
-    cobo_clock.step(120)
+    cobo_clock.step(-120)
     with cobo_simulator.expect(replays=1):
         client.get("/wallets").raise_for_status()
 
