@@ -9,16 +9,25 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from httpx_cobo_auth import __version__
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sphinx.application import Sphinx
 
 project = "httpx-cobo-auth"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+version = release = __version__
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+]
 
 html_theme = "furo"
-html_title = project
+html_title = f"{project} {version}"
 html_static_path = ["site.css"]
 html_css_files = ["site.css"]
 html_copy_source = False
@@ -36,7 +45,15 @@ autodoc_member_order = "bysource"
 maximum_signature_line_length = 88
 napoleon_custom_sections = [("Attributes", "params_style")]  # a list, as of arguments
 
-_PAGES = {"README": "index", "CHANGELOG": "changelog", "CONTRIBUTING": "contributing"}
+copybutton_exclude = ".linenos, .gp, .go"  # neither prompts nor output
+viewcode_line_numbers = True
+
+_PAGES = {
+    "README": "index",
+    "CHANGELOG": "changelog",
+    "CONTRIBUTING": "contributing",
+    "SECURITY": "security",
+}
 _PAGE = re.compile(rf"\]\((?:\.\./)?({'|'.join(_PAGES)})\.md")
 _GUIDE = re.compile(r"\]\(docs/")
 _EXAMPLE = re.compile(r"\]\((?:\.\./)?examples/(\w+\.py)\)")
