@@ -16,6 +16,7 @@ import dataclasses
 import re
 import subprocess
 import sys
+import tomllib
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -43,6 +44,15 @@ HEADING = re.compile(r"^#+ (?P<title>.*)$", re.MULTILINE)
 HAZARD = re.compile(r"^\| (\d+) \|", re.MULTILINE)
 MARK = re.compile(r"pytest\.mark\.hazard\(([\d, ]+)\)")
 TIMEOUT = re.compile(r"^\| `(?P<name>\w+)` \| (?P<seconds>\d+) \|", re.MULTILINE)
+PROJECT_URLS: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))[
+    "project"
+]["urls"]
+PROJECT_URL = re.compile(r"https?://[\w.]*(?:github\.com/[\w-]+/)?httpx-cobo-auth[^\s)\"'<>`]*")
+LINKING = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted(file for file in (ROOT / ".github").rglob("*") if file.is_file()),
+]
 CREDENTIALS = {
     "client_id": "COBO_APP_CLIENT_ID",
     "app_secret": "COBO_APP_SECRET",
@@ -131,6 +141,31 @@ def test_links_lead_somewhere(page: Path) -> None:
         there = page.parent / path if path else page
         assert there.exists(), found["target"]
         assert not anchor or anchor in anchors_of(there), found["target"]
+
+
+def test_links_of_the_readme_are_absolute() -> None:
+    """A package index shows the README, and would look for files beside itself."""
+    links = [found["target"] for found in LINK.finditer(PAGES[0].read_text(encoding="utf-8"))]
+    assert links
+    assert not [link for link in links if not link.startswith(("https://", "#"))]
+
+
+@pytest.mark.parametrize("file", LINKING, ids=lambda file: str(file.relative_to(ROOT)))
+def test_links_to_the_project_lead_to_what_is_here(file: Path) -> None:
+    """To a URL of ``[project.urls]``, or beneath one to a page or a file that exists."""
+    pages, source = PROJECT_URLS["Documentation"] + "en/latest/", PROJECT_URLS["Source"]
+    files = f"{source}/blob/main/"
+    for url in PROJECT_URL.findall(file.read_text(encoding="utf-8")):
+        path, _, anchor = url.partition("#")
+        if path.startswith(pages):
+            name = path.removeprefix(pages).removesuffix(".html") or "index"
+            there = [ROOT / "docs" / f"{name}.{suffix}" for suffix in ("md", "rst")]
+            [page] = [page for page in there if page.exists()] or pytest.fail(url)
+            assert not anchor or anchor in anchors_of(page), url
+        elif path.startswith(files):
+            assert (ROOT / path.removeprefix(files)).exists(), url
+        else:
+            assert url in {*PROJECT_URLS.values(), f"{source}.git"}, url
 
 
 def anchors_of(page: Path) -> set[str]:

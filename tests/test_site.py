@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+import httpx_cobo_auth
 from httpx_cobo_auth import Token
 from httpx_cobo_auth._auth.base import FlowAuth
 from httpx_cobo_auth._protocol import tokens
@@ -74,6 +75,22 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
     assert site / "index.html" in pages
     for page in pages:
         assert not FETCHED.findall(page.read_text("utf-8")), page
+
+
+def test_every_table_became_one(site: Path) -> None:
+    """A row too few or too many cells long makes a paragraph of the whole table."""
+    for page in site.rglob("*.html"):
+        assert not re.findall(r"<p>\s*\|[^<]*\|", page.read_text("utf-8")), page
+
+
+def test_sources_version_and_copy_buttons_are_there(site: Path) -> None:
+    """The reference links to the sources, each page names the version, code can be copied."""
+    reference = (site / "api" / "httpx_cobo_auth.html").read_text("utf-8")
+    assert 'href="../_modules/httpx_cobo_auth/' in reference
+    for name in ("index.html", "api/httpx_cobo_auth.html"):
+        page = (site / name).read_text("utf-8")
+        assert f"httpx-cobo-auth {httpx_cobo_auth.__version__}" in page
+        assert "copybutton.js" in page
 
 
 def test_what_leads_nowhere_stops_the_build(tmp_path: Path) -> None:
