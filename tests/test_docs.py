@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import logging
 import re
 import subprocess
 import sys
 import tomllib
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 import pytest
@@ -28,6 +29,16 @@ from httpx_cobo_auth import Timeouts, environment
 from httpx_cobo_auth._protocol.known import WHAT_FOLLOWS, Urgency
 from httpx_cobo_auth._protocol.records import Trust
 from httpx_cobo_auth._protocol.settings import Settings
+from httpx_cobo_auth._runtime.event_log import log
+from httpx_cobo_auth.errors import StoreError, TokenEndpointError
+from httpx_cobo_auth.events import (
+    ContentionSuspected,
+    RenewalFailed,
+    SaveFailed,
+    TokenAcquired,
+    TokenRenewed,
+    TokenTakenOver,
+)
 from httpx_cobo_auth.testing import CoboSimulator
 
 if TYPE_CHECKING:
@@ -53,6 +64,8 @@ LINKING = [
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted(file for file in (ROOT / ".github").rglob("*") if file.is_file()),
 ]
+LOG_LINE = re.compile(r"^\| `([^`]*)` \| (INFO|WARNING) \|", re.MULTILINE)
+WHOSE: dict[str, Any] = {"base_url": "u", "client_id": "c", "org_id": "o", "at": 0.0}
 CREDENTIALS = {
     "client_id": "COBO_APP_CLIENT_ID",
     "app_secret": "COBO_APP_SECRET",
@@ -201,6 +214,33 @@ def test_what_follows_is_as_documented() -> None:
     }
     for urgency in Urgency:
         assert f"\n| {urgency.name} " in page
+
+
+def test_log_lines_are_as_documented(caplog: pytest.LogCaptureFixture) -> None:
+    """Each line of the table is one that is logged, at that level and with those fields."""
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    rows = LOG_LINE.findall(page)
+    error = TokenEndpointError("no answer")
+    renewed = {"generation": 2, "expires_at": 1.0, **WHOSE}
+    caplog.set_level(logging.INFO)
+    for event in (
+        TokenAcquired(**{**renewed, "generation": 1}),
+        TokenRenewed(**renewed),
+        TokenTakenOver(**renewed),
+        RenewalFailed(error=error, still_usable=True, **WHOSE),
+        RenewalFailed(error=error, still_usable=False, **WHOSE),
+        SaveFailed(generation=2, error=StoreError("disk full"), **WHOSE),
+        ContentionSuspected(hold_off=30.0, **WHOSE),
+    ):
+        log(event, None)
+    assert len(rows) == len(caplog.records)
+    for (line, level), record in zip(rows, caplog.records, strict=True):
+        pattern = ".+".join(re.escape(part) for part in line.split("…"))
+        assert re.fullmatch(pattern, record.getMessage()), line
+        assert record.levelname == level, line
+        for field in ("cobo_event", "cobo_org_id", "cobo_base_url"):
+            assert hasattr(record, field)
+            assert f"`{field}`" in page
 
 
 def test_every_hazard_has_tests_and_every_test_of_one_a_hazard() -> None:
