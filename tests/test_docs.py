@@ -64,6 +64,7 @@ LINKING = [
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted(file for file in (ROOT / ".github").rglob("*") if file.is_file()),
 ]
+VARIABLE = re.compile(r"[\"'](COBO_[A-Z_]+)[\"']")
 LOG_LINE = re.compile(r"^\| `([^`]*)` \| (INFO|WARNING) \|", re.MULTILINE)
 WHOSE: dict[str, Any] = {"base_url": "u", "client_id": "c", "org_id": "o", "at": 0.0}
 CREDENTIALS = {
@@ -221,10 +222,10 @@ def test_log_lines_are_as_documented(caplog: pytest.LogCaptureFixture) -> None:
     page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     rows = LOG_LINE.findall(page)
     error = TokenEndpointError("no answer")
-    renewed = {"generation": 2, "expires_at": 1.0, **WHOSE}
+    renewed: dict[str, Any] = {"generation": 2, "expires_at": 1.0, **WHOSE}
     caplog.set_level(logging.INFO)
     for event in (
-        TokenAcquired(**{**renewed, "generation": 1}),
+        TokenAcquired(generation=1, expires_at=1.0, **WHOSE),
         TokenRenewed(**renewed),
         TokenTakenOver(**renewed),
         RenewalFailed(error=error, still_usable=True, **WHOSE),
@@ -241,6 +242,15 @@ def test_log_lines_are_as_documented(caplog: pytest.LogCaptureFixture) -> None:
         for field in ("cobo_event", "cobo_org_id", "cobo_base_url"):
             assert hasattr(record, field)
             assert f"`{field}`" in page
+
+
+def test_every_variable_that_is_read_is_documented() -> None:
+    """Each ``COBO_…`` of the package has its row in the table of the configuration."""
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    package = (ROOT / "httpx_cobo_auth").rglob("*.py")
+    read = {name for file in package for name in VARIABLE.findall(file.read_text("utf-8"))}
+    assert {"COBO_ENV", "COBO_APP_SECRET"} <= read
+    assert read <= {*re.findall(r"^\| `(COBO_\w+)` \|", page, re.MULTILINE)}
 
 
 def test_every_hazard_has_tests_and_every_test_of_one_a_hazard() -> None:

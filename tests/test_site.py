@@ -33,6 +33,11 @@ PUBLIC = (
     "httpx_cobo_auth.testing",
 )
 DESCRIBED = re.compile(r'<dt class="sig[^"]*" id="(?P<name>[\w.]+)"')
+SOURCE = re.compile(
+    r'<dt class="sig[^"]*" id="httpx_cobo_auth\.(?P<name>[\w.]+)">'
+    r'(?:(?!</dt>).)*/blob/main/(?P<path>[\w./]+)#L(?P<first>\d+)-L(?P<last>\d+)"',
+    re.DOTALL,
+)
 FETCHED = re.compile(r"<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=\"(?:https?:)?//[^>]*>")
 STATE = re.compile(r'class="state" id="(?P<name>\w+)"')
 STEP = re.compile(r'class="step" id="(?P<before>\w+)-(?P<after>\w+)">(?P<drawn>.*?)</g>')
@@ -83,14 +88,23 @@ def test_every_table_became_one(site: Path) -> None:
         assert not re.findall(r"<p>\s*\|[^<]*\|", page.read_text("utf-8")), page
 
 
-def test_sources_version_and_copy_buttons_are_there(site: Path) -> None:
-    """The reference links to the sources, each page names the version, code can be copied."""
-    reference = (site / "api" / "httpx_cobo_auth.html").read_text("utf-8")
-    assert 'href="../_modules/httpx_cobo_auth/' in reference
+def test_version_and_copy_buttons_are_there(site: Path) -> None:
+    """Each page names the version, and its code can be copied by a button."""
     for name in ("index.html", "api/httpx_cobo_auth.html"):
         page = (site / name).read_text("utf-8")
         assert f"httpx-cobo-auth {httpx_cobo_auth.__version__}" in page
         assert "copybutton.js" in page
+
+
+def test_the_reference_leads_to_the_sources(site: Path) -> None:
+    """Inherited methods as well: to lines of a file that begin with what is described."""
+    page = (site / "api" / "httpx_cobo_auth.html").read_text("utf-8")
+    sources = {found["name"]: found for found in SOURCE.finditer(page)}
+    for name in ("CoboOAuth", "CoboOAuth.token", "CoboOAuth.org_id", "PortalApp.org", "FileStore"):
+        found = sources[name]
+        lines = (ROOT / found["path"]).read_text("utf-8").splitlines()
+        part = lines[int(found["first"]) - 1 : int(found["last"])]
+        assert re.search(rf"(def|class) {name.rpartition('.')[2]}\b", "\n".join(part[:3])), name
 
 
 def test_what_leads_nowhere_stops_the_build(tmp_path: Path) -> None:
