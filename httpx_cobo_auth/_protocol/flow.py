@@ -20,6 +20,7 @@ from httpx_cobo_auth._protocol.maintenance import forget, look_for_newer, save_l
 from httpx_cobo_auth._protocol.records import Trust
 from httpx_cobo_auth._protocol.renew import obtain
 from httpx_cobo_auth._protocol.renewal_request import RenewalRequest
+from httpx_cobo_auth._protocol.status import status_of, with_record
 from httpx_cobo_auth._protocol.throttle import kind_of
 from httpx_cobo_auth._protocol.verdicts import Verdict, classify_response
 from httpx_cobo_auth.errors import CoboAuthError, RedirectedError, RenewalTimeoutError, StoreError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.account import Account
     from httpx_cobo_auth._protocol.effects import ResponseSummary
     from httpx_cobo_auth._protocol.settings import Settings
+    from httpx_cobo_auth._protocol.status import TokenStatus
     from httpx_cobo_auth._protocol.tokens import HeldToken
 
 __all__ = ["Call", "CoboFlow", "signed_flow"]
@@ -198,6 +200,17 @@ class CoboFlow:
                 return held
         message = "another renewal came first, again and again"
         raise RenewalTimeoutError(message)
+
+    def status(self) -> TokenStatus:
+        """Return what this process knows of the token."""
+        return status_of(self._account.known, self._account.clock)
+
+    def stored_status(self) -> Flow[TokenStatus]:
+        """Return the same, together with what the store knows."""
+        record = yield from Load()
+        account = self._account
+        known = with_record(account.known, record, account.clock) if record else account.known
+        return status_of(known, account.clock)
 
     def forget(self) -> Flow[None]:
         """Drop the token here and in the store."""
