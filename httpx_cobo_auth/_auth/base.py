@@ -69,7 +69,7 @@ class FlowAuth(Confidential, Generic[_Request, _Response]):
 class OAuth(FlowAuth[_Request, _Response], Generic[_Request, _Response, _Client, _AsyncClient]):
     """Cobo OAuth: every request signed by the app key, and with an Org Access Token."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all by name; users shall see them
         self,
         *,
         client_id: str,

@@ -68,7 +68,7 @@ class App:
 
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all by name; users shall see them
         self,
         *,
         client_id: str,

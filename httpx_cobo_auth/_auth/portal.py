@@ -33,7 +33,7 @@ class Portal(Confidential, Generic[_Auth]):
 
     _kind: type[_Auth]
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all by name; users shall see them
         self,
         *,
         client_id: str,
