@@ -99,6 +99,18 @@ class Folder:
             content = Secret(stream.read(limit + 1))
         return content if len(content.data) <= limit else "it is too long"
 
+    def names(self, suffix: str) -> list[str]:
+        """Return the names of files that end so, temporary ones left out.
+
+        Raises:
+            OSError: the folder cannot be listed, or is unsafe.
+
+        """
+        if not self.check():
+            return []
+        names = [path.name for path in self.path.iterdir()]
+        return sorted(name for name in names if name.endswith(suffix) and not name.startswith("."))
+
     def replace(self, name: str, content: Secret) -> None:
         """Replace a file as a whole, durably, or leave it as it is.
 

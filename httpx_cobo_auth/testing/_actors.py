@@ -117,6 +117,9 @@ class Awaited:
         self.shared = wrapped.shared
         self.identity = getattr(wrapped, "identity", id(wrapped))
         self._portal = portal
+        keys = getattr(wrapped, "keys", None)
+        if keys is not None:
+            self.keys = partial(portal.call, keys)
 
     def __repr__(self) -> str:
         return repr(self.wrapped)
