@@ -6,19 +6,31 @@ links that leave this folder have to be turned into links to pages of the site.
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import os
 import re
-from typing import TYPE_CHECKING
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from httpx_cobo_auth import __version__
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sphinx.application import Sphinx
 
 project = "httpx-cobo-auth"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+version = release = __version__
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.linkcode",  # viewcode does not find what a class inherits
+    "sphinx_copybutton",
+]
 
 html_theme = "furo"
-html_title = project
+html_title = f"{project} {version}"
 html_static_path = ["site.css"]
 html_css_files = ["site.css"]
 html_copy_source = False
@@ -36,7 +48,18 @@ autodoc_member_order = "bysource"
 maximum_signature_line_length = 88
 napoleon_custom_sections = [("Attributes", "params_style")]  # a list, as of arguments
 
-_PAGES = {"README": "index", "CHANGELOG": "changelog", "CONTRIBUTING": "contributing"}
+copybutton_exclude = ".linenos, .gp, .go"  # neither prompts nor output
+
+_ROOT = Path(__file__).resolve().parent.parent
+_PROJECT = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+_SOURCE = _PROJECT["urls"]["Source"]
+_COMMIT = os.environ.get("READTHEDOCS_GIT_COMMIT_HASH", "main")
+_PAGES = {
+    "README": "index",
+    "CHANGELOG": "changelog",
+    "CONTRIBUTING": "contributing",
+    "SECURITY": "security",
+}
 _PAGE = re.compile(rf"\]\((?:\.\./)?({'|'.join(_PAGES)})\.md")
 _GUIDE = re.compile(r"\]\(docs/")
 _EXAMPLE = re.compile(r"\]\((?:\.\./)?examples/(\w+\.py)\)")
@@ -46,6 +69,25 @@ _AUTH = re.compile(r"~?[\w.]*\b_Auth\b")
 _MET = re.compile(
     r"httpx_cobo_auth\.(errors\.|testing\.(Counters|Expectation|Fault|Hold|IssuedToken|LogEntry)$)"
 )
+
+
+def linkcode_resolve(domain: str, info: dict[str, str]) -> str | None:
+    """Return where the source of a name is, as lines of a file; called by Sphinx."""
+    if domain != "py":
+        return None
+    found: Any = importlib.import_module(info["module"])
+    for name in info["fullname"].split("."):
+        found = inspect.getattr_static(found, name, None)
+    found = getattr(found, "fget", None) or getattr(found, "__func__", found)
+    try:
+        file = Path(inspect.getsourcefile(found) or "").resolve()
+        lines, first = inspect.getsourcelines(found)
+    except (TypeError, OSError):  # a constant, or an attribute that is only declared
+        return None
+    if not file.is_relative_to(_ROOT):
+        return None
+    path = file.relative_to(_ROOT).as_posix()
+    return f"{_SOURCE}/blob/{_COMMIT}/{path}#L{first}-L{first + len(lines) - 1}"
 
 
 def setup(app: Sphinx) -> None:

@@ -60,7 +60,7 @@ def simulator(clock: ManualClock) -> CoboSimulator:
     """A Cobo of the test's own, on the test's clock."""
     from httpx_cobo_auth.testing import CoboSimulator  # noqa: PLC0415 - coverage has begun by now
 
-    return CoboSimulator(clock=clock)
+    return CoboSimulator(clock=clock, check_nonce=True)
 
 
 class MakesAuth(Protocol):
@@ -100,7 +100,7 @@ def running(ticking: ManualClock) -> CoboSimulator:
     """A Cobo of the test's own, whose clock runs."""
     from httpx_cobo_auth.testing import CoboSimulator  # noqa: PLC0415 - coverage has begun by now
 
-    return CoboSimulator(clock=ticking)
+    return CoboSimulator(clock=ticking, check_nonce=True)
 
 
 @pytest.fixture(autouse=True)

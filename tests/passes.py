@@ -21,6 +21,8 @@ WITHOUT_CLIENT = (
     "flow/test_renewal.py",
     "flow/test_state_machine.py",
     "flow/test_waiting.py",
+    "simulator/test_javascript_sdk.py",
+    "simulator/test_python_sdk.py",
     "stores/test_checks.py",
     "stores/test_contract.py",
     "stores/test_file.py",
@@ -28,7 +30,6 @@ WITHOUT_CLIENT = (
     "stores/test_sealing.py",
     "test_architecture.py",
     "test_callback.py",
-    "test_simulator_sdk.py",
     "test_throttle.py",
 )
 

@@ -13,18 +13,32 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import logging
 import re
 import subprocess
 import sys
+import tomllib
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 import pytest
 
 from httpx_cobo_auth import Timeouts, environment
+from httpx_cobo_auth._protocol.known import WHAT_FOLLOWS, Urgency
+from httpx_cobo_auth._protocol.records import Trust
 from httpx_cobo_auth._protocol.settings import Settings
+from httpx_cobo_auth._runtime.event_log import log
+from httpx_cobo_auth.errors import StoreError, TokenEndpointError
+from httpx_cobo_auth.events import (
+    ContentionSuspected,
+    RenewalFailed,
+    SaveFailed,
+    TokenAcquired,
+    TokenRenewed,
+    TokenTakenOver,
+)
 from httpx_cobo_auth.testing import CoboSimulator
 
 if TYPE_CHECKING:
@@ -41,6 +55,18 @@ HEADING = re.compile(r"^#+ (?P<title>.*)$", re.MULTILINE)
 HAZARD = re.compile(r"^\| (\d+) \|", re.MULTILINE)
 MARK = re.compile(r"pytest\.mark\.hazard\(([\d, ]+)\)")
 TIMEOUT = re.compile(r"^\| `(?P<name>\w+)` \| (?P<seconds>\d+) \|", re.MULTILINE)
+PROJECT_URLS: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))[
+    "project"
+]["urls"]
+PROJECT_URL = re.compile(r"https?://[\w.]*(?:github\.com/[\w-]+/)?httpx-cobo-auth[^\s)\"'<>`]*")
+LINKING = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted(file for file in (ROOT / ".github").rglob("*") if file.is_file()),
+]
+VARIABLE = re.compile(r"[\"'](COBO_[A-Z_]+)[\"']")
+LOG_LINE = re.compile(r"^\| `([^`]*)` \| (INFO|WARNING) \|", re.MULTILINE)
+WHOSE: dict[str, Any] = {"base_url": "u", "client_id": "c", "org_id": "o", "at": 0.0}
 CREDENTIALS = {
     "client_id": "COBO_APP_CLIENT_ID",
     "app_secret": "COBO_APP_SECRET",
@@ -131,6 +157,31 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors_of(there), found["target"]
 
 
+def test_links_of_the_readme_are_absolute() -> None:
+    """A package index shows the README, and would look for files beside itself."""
+    links = [found["target"] for found in LINK.finditer(PAGES[0].read_text(encoding="utf-8"))]
+    assert links
+    assert not [link for link in links if not link.startswith(("https://", "#"))]
+
+
+@pytest.mark.parametrize("file", LINKING, ids=lambda file: str(file.relative_to(ROOT)))
+def test_links_to_the_project_lead_to_what_is_here(file: Path) -> None:
+    """To a URL of ``[project.urls]``, or beneath one to a page or a file that exists."""
+    pages, source = PROJECT_URLS["Documentation"] + "en/latest/", PROJECT_URLS["Source"]
+    files = f"{source}/blob/main/"
+    for url in PROJECT_URL.findall(file.read_text(encoding="utf-8")):
+        path, _, anchor = url.partition("#")
+        if path.startswith(pages):
+            name = path.removeprefix(pages).removesuffix(".html") or "index"
+            there = [ROOT / "docs" / f"{name}.{suffix}" for suffix in ("md", "rst")]
+            [page] = [page for page in there if page.exists()] or pytest.fail(url)
+            assert not anchor or anchor in anchors_of(page), url
+        elif path.startswith(files):
+            assert (ROOT / path.removeprefix(files)).exists(), url
+        else:
+            assert url in {*PROJECT_URLS.values(), f"{source}.git"}, url
+
+
 def anchors_of(page: Path) -> set[str]:
     """Give what the headings of a page are linked by."""
     titles = (found["title"].lower() for found in HEADING.finditer(page.read_text("utf-8")))
@@ -147,11 +198,66 @@ def test_time_limits_are_as_documented() -> None:
         assert f" {seconds:.0f} s" in page
 
 
+def test_what_follows_is_as_documented() -> None:
+    """The table of the architecture page is that of the code, row by row and column by column."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    [table] = re.findall(r"^\| clock \|.*?\n(?=\n)", page, re.MULTILINE | re.DOTALL)
+    (_, *levels), _, *rows = [
+        [cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines()
+    ]
+    assert levels == [*Trust.__members__]
+    documented = {state: dict(zip(levels, cells, strict=True)) for state, *cells in rows}
+    assert documented == {
+        state.name: {
+            trust.name: urgency.name if urgency else "none" for trust, urgency in row.items()
+        }
+        for state, row in WHAT_FOLLOWS.items()
+    }
+    for urgency in Urgency:
+        assert f"\n| {urgency.name} " in page
+
+
+def test_log_lines_are_as_documented(caplog: pytest.LogCaptureFixture) -> None:
+    """Each line of the table is one that is logged, at that level and with those fields."""
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    rows = LOG_LINE.findall(page)
+    error = TokenEndpointError("no answer")
+    renewed: dict[str, Any] = {"generation": 2, "expires_at": 1.0, **WHOSE}
+    caplog.set_level(logging.INFO)
+    for event in (
+        TokenAcquired(generation=1, expires_at=1.0, **WHOSE),
+        TokenRenewed(**renewed),
+        TokenTakenOver(**renewed),
+        RenewalFailed(error=error, still_usable=True, **WHOSE),
+        RenewalFailed(error=error, still_usable=False, **WHOSE),
+        SaveFailed(generation=2, error=StoreError("disk full"), **WHOSE),
+        ContentionSuspected(hold_off=30.0, **WHOSE),
+    ):
+        log(event, None)
+    assert len(rows) == len(caplog.records)
+    for (line, level), record in zip(rows, caplog.records, strict=True):
+        pattern = ".+".join(re.escape(part) for part in line.split("…"))
+        assert re.fullmatch(pattern, record.getMessage()), line
+        assert record.levelname == level, line
+        for field in ("cobo_event", "cobo_org_id", "cobo_base_url"):
+            assert hasattr(record, field)
+            assert f"`{field}`" in page
+
+
+def test_every_variable_that_is_read_is_documented() -> None:
+    """Each ``COBO_…`` of the package has its row in the table of the configuration."""
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    package = (ROOT / "httpx_cobo_auth").rglob("*.py")
+    read = {name for file in package for name in VARIABLE.findall(file.read_text("utf-8"))}
+    assert {"COBO_ENV", "COBO_APP_SECRET"} <= read
+    assert read <= {*re.findall(r"^\| `(COBO_\w+)` \|", page, re.MULTILINE)}
+
+
 def test_every_hazard_has_tests_and_every_test_of_one_a_hazard() -> None:
-    """The table has the numbers from 1 on, none left out, and the marks have the same."""
+    """The table has its numbers in order and once, and the marks have the same."""
     page = (ROOT / "docs" / "hazards.md").read_text(encoding="utf-8")
     rows = [int(number) for number in HAZARD.findall(page)]
-    assert rows == list(range(1, len(rows) + 1))
+    assert rows == sorted(set(rows))
     tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
     marked = {int(number) for mark in MARK.findall(tests) for number in mark.split(",")}
-    assert marked == set(rows)
+    assert marked == set(rows), f"only in tests or only in the table: {marked ^ set(rows)}"

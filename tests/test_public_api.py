@@ -90,7 +90,8 @@ class TestNames:
         testing = importlib.import_module("httpx_cobo_auth.testing")
         assert set(testing.__all__) == {
             *("CoboSimulator", "Counters", "Credentials", "Expectation", "Fault", "FaultDetails"),
-            *("FaultKind", "Hold", "IssuedToken", "LogEntry", "ManualClock", "StoreContract"),
+            *("FaultKind", "Hold", "IssuedToken", "LogEntry", "ManualClock", "SignedMessage"),
+            "StoreContract",
         }
 
     @pytest.mark.parametrize(

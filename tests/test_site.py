@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import itertools
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+import httpx_cobo_auth
 from httpx_cobo_auth import Token
 from httpx_cobo_auth._auth.base import FlowAuth
 from httpx_cobo_auth._protocol import tokens
@@ -31,6 +33,11 @@ PUBLIC = (
     "httpx_cobo_auth.testing",
 )
 DESCRIBED = re.compile(r'<dt class="sig[^"]*" id="(?P<name>[\w.]+)"')
+SOURCE = re.compile(
+    r'<dt class="sig[^"]*" id="httpx_cobo_auth\.(?P<name>[\w.]+)">'
+    r'(?:(?!</dt>).)*/blob/main/(?P<path>[\w./]+)#L(?P<first>\d+)-L(?P<last>\d+)"',
+    re.DOTALL,
+)
 FETCHED = re.compile(r"<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=\"(?:https?:)?//[^>]*>")
 STATE = re.compile(r'class="state" id="(?P<name>\w+)"')
 STEP = re.compile(r'class="step" id="(?P<before>\w+)-(?P<after>\w+)">(?P<drawn>.*?)</g>')
@@ -75,6 +82,31 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
         assert not FETCHED.findall(page.read_text("utf-8")), page
 
 
+def test_every_table_became_one(site: Path) -> None:
+    """A row too few or too many cells long makes a paragraph of the whole table."""
+    for page in site.rglob("*.html"):
+        assert not re.findall(r"<p>\s*\|[^<]*\|", page.read_text("utf-8")), page
+
+
+def test_version_and_copy_buttons_are_there(site: Path) -> None:
+    """Each page names the version, and its code can be copied by a button."""
+    for name in ("index.html", "api/httpx_cobo_auth.html"):
+        page = (site / name).read_text("utf-8")
+        assert f"httpx-cobo-auth {httpx_cobo_auth.__version__}" in page
+        assert "copybutton.js" in page
+
+
+def test_the_reference_leads_to_the_sources(site: Path) -> None:
+    """Inherited methods as well: to lines of a file that begin with what is described."""
+    page = (site / "api" / "httpx_cobo_auth.html").read_text("utf-8")
+    sources = {found["name"]: found for found in SOURCE.finditer(page)}
+    for name in ("CoboOAuth", "CoboOAuth.token", "CoboOAuth.org_id", "PortalApp.org", "FileStore"):
+        found = sources[name]
+        lines = (ROOT / found["path"]).read_text("utf-8").splitlines()
+        part = lines[int(found["first"]) - 1 : int(found["last"])]
+        assert re.search(rf"(def|class) {name.rpartition('.')[2]}\b", "\n".join(part[:3])), name
+
+
 def test_what_leads_nowhere_stops_the_build(tmp_path: Path) -> None:
     """A page, an anchor, an example, a name that is not there: each is told, as an error."""
     (tmp_path / "index.md").write_text(
@@ -115,7 +147,58 @@ def test_every_method_of_the_auth_classes_is_described(kind: str, described: set
     assert public == {name.removeprefix(prefix) for name in described if name.startswith(prefix)}
 
 
-# ------------------------------------------------------------------------------ the drawing
+# -------------------------------------------------------------------- the drawing of the rooms
+ROOMS = (DOCS / "architecture.svg").read_text("utf-8")
+ROOM = re.compile(r'class="room[^"]*" id="(?P<name>\w+)".*?class="names"[^>]*>(?P<names>[^<]*)<')
+ARROW = re.compile(r'class="arrow" id="(?P<above>\w+)-(?P<below>\w+)"')
+VALUES = "values"
+
+
+def test_the_rooms_drawn_are_those_of_the_package() -> None:
+    """Each folder and each module at the top is in one room of the drawing."""
+    drawn = [name for names in ROOM.finditer(ROOMS) for name in names["names"].split(", ")]
+    assert sorted(drawn) == sorted({name.partition(".")[0] for name in package_modules()})
+
+
+def test_the_arrows_drawn_are_the_imports() -> None:
+    """All but those to the values, which every room imports."""
+    room = {
+        name: found["name"] for found in ROOM.finditer(ROOMS) for name in found["names"].split(", ")
+    }
+    imports = {
+        (room[name.partition(".")[0]], room[imported.partition(".")[0]])
+        for name, path in package_modules().items()
+        for imported in imported_modules(path)
+    }
+    drawn = {(found["above"], found["below"]) for found in ARROW.finditer(ROOMS)}
+    assert drawn == {(a, b) for a, b in imports if b not in {a, VALUES}}
+    assert {a for a, b in imports if b == VALUES} == {*room.values()}
+
+
+def package_modules() -> dict[str, Path]:
+    """Return the modules of the package, as ``_auth.base``; ``__init__`` by the package's name."""
+    package = ROOT / "httpx_cobo_auth"
+    names = {
+        ".".join(path.relative_to(package).with_suffix("").parts): path
+        for path in package.rglob("*.py")
+    }
+    return {"httpx_cobo_auth" if name == "__init__" else name: path for name, path in names.items()}
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Return which of our modules a module imports, at its top level or anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+        elif isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+    prefix = "httpx_cobo_auth."
+    ours = {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
+    return ours | ({"httpx_cobo_auth"} & names)
+
+
+# ------------------------------------------------------------------- the drawing of the states
 DRAWING = (DOCS / "states.svg").read_text("utf-8")
 STEPS = {
     (found["before"], found["after"]): " ".join(re.sub(r"<[^>]*>", " ", found["drawn"]).split())
@@ -142,7 +225,7 @@ def test_the_steps_drawn_are_those_of_time() -> None:
     clock = ManualClock()
     now = clock.time()
     token = Token(access_token="t", obtained_at=now, expires_at=now + 43_200)
-    held = HeldToken.now(token, 1, clock)
+    held = HeldToken(token, 1).timed(clock, 0.0)
     lived = [held.state(clock).name]
     for _ in range(43_200 // 15):
         clock.advance(15)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["EventLoop", "Promise", "SyncWaiter", "Waiter", "Waiters", "soon"]
 
 _T = TypeVar("_T")
-_STANDS_STILL_AFTER_S = 2.5
+_STANDS_STILL_AFTER_S = 2.0
 
 
 class Waiter(Protocol):

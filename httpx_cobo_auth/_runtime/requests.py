@@ -69,7 +69,11 @@ class Wire:
 
     def _signature(self, digest: bytes) -> str:
         try:
-            return self._signer.sign(digest).hex()
+            try:
+                return self._signer.sign(digest).hex()
+            except (ConnectionError, TimeoutError, RuntimeError):
+                # A key service that hiccups, perhaps. Nothing was sent, so once more does no harm.
+                return self._signer.sign(digest).hex()
         except CoboAuthError:
             raise
         except Exception as error:

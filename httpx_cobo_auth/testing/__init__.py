@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from httpx_cobo_auth.testing._expectation import Expectation
 from httpx_cobo_auth.testing._faults import Fault, FaultDetails, FaultKind, Hold
+from httpx_cobo_auth.testing._messages import SignedMessage
 from httpx_cobo_auth.testing._records import Counters, IssuedToken, LogEntry
 from httpx_cobo_auth.testing._settings import Credentials
 from httpx_cobo_auth.testing.clock import ManualClock
@@ -22,5 +23,6 @@ __all__ = [
     "IssuedToken",
     "LogEntry",
     "ManualClock",
+    "SignedMessage",
     "StoreContract",
 ]

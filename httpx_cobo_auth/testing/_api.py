@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Waas"]
 
-# Cobo's documentation has 30001; the other two are the simulator's own choice.
-_DUPLICATE_REQUEST_ID = 30001
+# Cobo's documentation, "Error codes". Which status comes along, it does not say.
 _BAD_PARAMETER = 2006
-_NOT_FOUND = 2040
+_NO_SUCH_OPERATION = 2021
+_NOT_FOUND = 2028
+_OTHER_ORGANIZATION = 4001
+_DUPLICATE_REQUEST_ID = 30001
+_NO_REQUEST_ID = 30028
 _WALLETS_AT_FIRST = 3
 _CHAINS = ("BTC", "ETH", "TRON")
 
@@ -61,19 +64,25 @@ class Waas:
                 content = self._add_wallet(org_id, str(uuid.uuid4()), sent)
             case "GET", "v2", ["wallets", "chains"]:
                 content = _page(incoming, [{"chain_id": name} for name in _CHAINS], "chain_id")
-            case "GET", "v2", ["wallets", wallet_id]:
+            case "GET", "v2", ["wallets", wallet_id] if wallet_id:
                 content = self._one(self._wallets, org_id, wallet_id)
             case "GET", "v2", ["transactions"]:
                 owned = self._owned(self._transactions, org_id)
                 content = _page(incoming, owned, "transaction_id")
             case "POST", "v2", ["transactions", "transfer"]:
                 content = self._transfer(org_id, sent)
-            case "GET", "v2", ["transactions", transaction_id]:
+            case "GET", "v2", ["transactions", transaction_id] if transaction_id:
                 content = self._one(self._transactions, org_id, transaction_id)
             case _:
-                raise Refusal(404, _NOT_FOUND, "no such operation in the simulator")
+                message = "no such operation in the simulator: wrong path, slash or method"
+                raise Refusal(404, _NO_SUCH_OPERATION, message)
         created = incoming.method == "POST" and segments[0] != "echo"
         return json_answer(201 if created else 200, content)
+
+    def latest_transaction(self, org_id: str) -> _Record:
+        """Return the organization's latest transaction, or one that was never made."""
+        made = self._owned(self._transactions, org_id)
+        return made[-1] if made else self._transaction(org_id, str(uuid.uuid4()), {})
 
     def _add_wallet(self, org_id: str, wallet_id: str, content: Mapping[str, object]) -> _Record:
         wallet = {"wallet_type": "Custodial", "wallet_subtype": "Asset", "name": "", **content}
@@ -84,45 +93,48 @@ class Waas:
         """Note a transfer. Only ``request_id`` is demanded; the rest has defaults."""
         request_id = content.get("request_id")
         if not isinstance(request_id, str) or not request_id:
-            raise Refusal(400, _BAD_PARAMETER, "request_id is missing")
-        first_wallet = self._owned(self._wallets, org_id)[0]["wallet_id"]
-        source = content.get("source") or {"source_type": "Asset", "wallet_id": first_wallet}
-        if not isinstance(source, dict):
+            raise Refusal(400, _NO_REQUEST_ID, "request_id is missing")
+        if not isinstance(content.get("source") or {}, dict):
             raise Refusal(400, _BAD_PARAMETER, "source is not an object")
-        wallet_id = str(cast("_Record", source).get("wallet_id"))
-        self._one(self._wallets, org_id, wallet_id)
+        transaction = self._transaction(org_id, request_id, content)
+        self._one(self._wallets, org_id, str(transaction["wallet_id"]))
         if (org_id, request_id) in self._request_ids:
             self._counters.duplicate_request_ids += 1
             raise Refusal(400, _DUPLICATE_REQUEST_ID, "request_id was used before")
         self._request_ids.add((org_id, request_id))
+        self._transactions[str(transaction["transaction_id"])] = transaction
+        return {name: transaction[name] for name in ("request_id", "transaction_id", "status")}
+
+    def _transaction(self, org_id: str, request_id: str, content: Mapping[str, object]) -> _Record:
+        first_wallet = self._owned(self._wallets, org_id)[0]["wallet_id"]
+        asset = {"source_type": "Asset", "wallet_id": first_wallet}
+        source = cast("_Record", content.get("source") or asset)
         now_ms = int(self._clock.time() * 1000)
-        transaction: _Record = {
+        return {
             "transaction_id": str(uuid.uuid4()),
             "request_id": request_id,
             "org_id": org_id,
-            "wallet_id": wallet_id,
+            "wallet_id": str(source.get("wallet_id")),
             "type": "Withdrawal",
             "status": "Submitted",
             "token_id": content.get("token_id", "ETH"),
-            "source": cast("_Record", source),
+            "source": source,
             "destination": content.get("destination", {"destination_type": "Address"}),
             "initiator_type": "API",
             "created_timestamp": now_ms,
             "updated_timestamp": now_ms,
         }
-        self._transactions[str(transaction["transaction_id"])] = transaction
-        return {name: transaction[name] for name in ("request_id", "transaction_id", "status")}
 
     def _owned(self, records: Mapping[str, _Record], org_id: str) -> list[_Record]:
         return [record for record in records.values() if record["org_id"] == org_id]
 
     def _one(self, records: Mapping[str, _Record], org_id: str, key: str) -> _Record:
         record = records.get(key)
-        if record is not None and record["org_id"] != org_id:
-            self._counters.wrong_org += 1
-            record = None
         if record is None:
             raise Refusal(404, _NOT_FOUND, "no such object")
+        if record["org_id"] != org_id:
+            self._counters.wrong_org += 1
+            raise Refusal(403, _OTHER_ORGANIZATION, "the object is another organization's")
         return record
 
 

@@ -12,6 +12,7 @@ from httpx_cobo_auth.testing._faults import Plan
 from httpx_cobo_auth.testing._protocol import Gate, ResponseSigner
 from httpx_cobo_auth.testing._records import Counters, IssuedToken, LogEntry
 from httpx_cobo_auth.testing._tokens import TokenBook
+from httpx_cobo_auth.testing._user_info import UserInfo
 from httpx_cobo_auth.testing._wire import Answer, Incoming, Outcome, Refusal, json_object
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Core"]
 
 _LOG_ENTRIES = 10_000
-_DEAD_TOKEN = {500: 1000, 401: 2021}  # 1000 is documented; for 401 nothing is
+_DEAD_TOKEN = {500: 1000, 401: 2025}  # 1000 is documented; for 401 nothing is
 _OTHER_ORG = 2006
 _BODILESS = frozenset({204, 304})
 
@@ -42,10 +43,11 @@ class Core:
         self.counters = Counters()
         self.log: deque[LogEntry] = deque(maxlen=_LOG_ENTRIES)
         self.watchers: list[Callable[[LogEntry], None]] = []
-        self.signer = ResponseSigner()
+        self.signer = ResponseSigner(settings)
         self.gate = Gate(settings, self.counters)
         self.tokens = TokenBook(settings, self.counters)
         self.waas = Waas(settings.clock, self.counters)
+        self.user_info = UserInfo(settings)
         self.plan = Plan()
         self.org_of_key: dict[str, str] = {}
         self._settings = settings
@@ -53,6 +55,9 @@ class Core:
     def exchange(self, incoming: Incoming) -> Outcome:
         """Let one request take effect and say what goes back."""
         with self.lock:
+            keys = self.user_info.keys(incoming)
+            if keys is not None:  # for anybody: neither signed for, nor counted
+                return Outcome(self.signer.sign(keys, self._settings.clock.time()))
             if self.plan.take(incoming, refusing=True) is not None:
                 return Outcome(Answer(503, b""), "refuse")
             self._count_arrival(incoming)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Self, TypedDict
 
 import anyio
 
-from httpx_cobo_auth.testing._wire import Answer, Incoming, Refusal
+from httpx_cobo_auth.testing._wire import Answer, Incoming, Refusal, body_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -171,7 +171,7 @@ class Fault:
         elif self.kind == "huge":
             body = json.dumps({"padding": "x" * _HUGE_BYTES}).encode()
         if "body" in details:
-            body = _bytes(details["body"])
+            body = body_of(details["body"])
         return Answer(details.get("status", answer.status), body, tuple(headers))
 
 
@@ -255,13 +255,3 @@ async def until(condition: Callable[[], bool]) -> None:
     """Wait for what another thread, or another event loop, may bring about."""
     while not condition():  # noqa: ASYNC110 - an anyio.Event belongs to one event loop
         await anyio.sleep(_POLL_S)
-
-
-def _bytes(body: object) -> bytes:
-    match body:
-        case bytes():
-            return body
-        case str():
-            return body.encode()
-        case _:
-            return json.dumps(body).encode()

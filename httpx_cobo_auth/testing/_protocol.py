@@ -4,46 +4,55 @@ Written from Cobo's documentation and kept apart from the package's own signing 
 that each judges the other::
 
     digest    = SHA256(SHA256(METHOD | PATH | NONCE | QUERY | BODY))     joined by "|"
-    response  = SHA256(SHA256(BODY | Biz-Timestamp))
+    response  = SHA256(SHA256(BODY | TIMESTAMP))
+
+QUERY is the query as it was sent, or as it is after being decoded and encoded again: several of
+Cobo's SDKs sign the latter and send another form, which Cobo accepts.
 """
 
 from __future__ import annotations
 
 import hashlib
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlencode
 
-from nacl.exceptions import BadSignatureError
-from nacl.signing import SigningKey, VerifyKey
+from nacl.signing import SigningKey
 
+from httpx_cobo_auth.testing._keys import verifier_of
+from httpx_cobo_auth.testing._nonces import Nonces
 from httpx_cobo_auth.testing._wire import Answer, Incoming, Refusal
 
 if TYPE_CHECKING:
+    from httpx_cobo_auth.testing._keys import Verifier
     from httpx_cobo_auth.testing._records import Counters
     from httpx_cobo_auth.testing._settings import Settings
 
 __all__ = ["Gate", "ResponseSigner"]
 
-_MISSING_HEADER = 2022
-_BAD_SIGNATURE = 2023
 _NOT_ACCEPTED = 2024
-_NONCES_KEPT = 100_000
+"""Whatever is wrong with key, nonce or signature ("API key authentication failed")."""
 
 
 class Gate:
-    """Lets requests in whose key is known, whose signature fits and whose nonce is new."""
+    """Lets requests in whose key is known, whose signature fits and whose nonce is accepted."""
 
     def __init__(self, settings: Settings, counters: Counters) -> None:
-        app_key = SigningKey(bytes.fromhex(settings.app_secret)).verify_key
-        self.app_key = app_key.encode().hex()
-        self._settings = settings
+        self.app_key = SigningKey(bytes.fromhex(settings.app_secret)).verify_key.encode().hex()
         self._counters = counters
-        self._keys = {self.app_key: app_key}
-        self._nonces: dict[str, set[int]] = {self.app_key: set()}
+        self._keys: dict[str, Verifier] = {}
+        self._nonces = Nonces(settings, counters)
+        self.add_key(self.app_key)
 
-    def add_key(self, public_key: str) -> None:
-        """Accept one more key, 64 hex digits."""
-        self._keys[public_key] = VerifyKey(bytes.fromhex(public_key))
-        self._nonces[public_key] = set()
+    def add_key(self, public_key: str) -> str:
+        """Accept one more key, Ed25519 or SECP256K1, in hex; return it in the form it is known by.
+
+        Raises:
+            ValueError: it is no such key.
+
+        """
+        key = public_key.lower()
+        self._keys[key] = verifier_of(key)
+        return key
 
     def admit(self, incoming: Incoming, now_s: float) -> str:
         """Give the key that signed the request.
@@ -52,46 +61,46 @@ class Gate:
             Refusal: 401, as none of what a token could cure.
 
         """
-        key = incoming.header(b"Biz-Api-Key")
+        key = (incoming.header(b"Biz-Api-Key") or "").lower()
         nonce = incoming.header(b"Biz-Api-Nonce")
         signature = incoming.header(b"Biz-Api-Signature")
         if not key or not nonce or not signature:
             message = "Biz-Api-Key, Biz-Api-Nonce and Biz-Api-Signature are needed, once each"
-            raise Refusal(401, _MISSING_HEADER, message)
-        if key not in self._keys:
+            raise Refusal(401, _NOT_ACCEPTED, message)
+        verifies = self._keys.get(key)
+        if verifies is None:
             raise Refusal(401, _NOT_ACCEPTED, "Biz-Api-Key is not known in this environment")
-        text = (incoming.method.encode(), incoming.path, nonce.encode("latin-1"), incoming.query)
-        try:
-            digest = _double_sha256(b"|".join((*text, incoming.body)))
-            self._keys[key].verify(digest, bytes.fromhex(signature))
-        except (BadSignatureError, ValueError):
+        if not self._fits(incoming, nonce, signature, verifies):
             self._counters.bad_signatures += 1
-            raise Refusal(401, _BAD_SIGNATURE, "Biz-Api-Signature does not fit") from None
-        if self._settings.check_nonce:
-            self._use(nonce, key, now_s)
+            raise Refusal(401, _NOT_ACCEPTED, "Biz-Api-Signature does not fit")
+        objection = self._nonces.objection(key, nonce, signature.lower(), now_s)
+        if objection is not None:
+            raise Refusal(401, _NOT_ACCEPTED, f"Biz-Api-Nonce: {objection}")
         return key
 
-    def _use(self, nonce: str, key: str, now_s: float) -> None:
-        window = self._settings.max_skew_s * 1000
-        now = now_s * 1000
-        if not (nonce.isascii() and nonce.isdigit()) or abs(int(nonce) - now) > window:
-            message = "Biz-Api-Nonce: the timestamp is not within the time window (milliseconds)"
-            raise Refusal(401, _NOT_ACCEPTED, message)
-        if self._settings.check_nonce == "age":
-            return
-        used = self._nonces[key]
-        if int(nonce) in used:
-            self._counters.nonce_reused += 1
-            raise Refusal(401, _NOT_ACCEPTED, "Biz-Api-Nonce was used before")
-        used.add(int(nonce))
-        if len(used) > _NONCES_KEPT:  # older ones are refused for their age
-            self._nonces[key] = {number for number in used if number >= now - window}
+    def _fits(self, incoming: Incoming, nonce: str, signature: str, verifies: Verifier) -> bool:
+        try:
+            signed = bytes.fromhex(signature)
+        except ValueError:
+            return False
+        head = (incoming.method.encode(), incoming.path, nonce.encode("latin-1"))
+
+        def fits(query: bytes) -> bool:
+            return verifies(_double_sha256(b"|".join((*head, query, incoming.body))), signed)
+
+        if fits(incoming.query):
+            return True
+        if not fits(_encoded_again(incoming.query)):
+            return False
+        self._counters.queries_reencoded += 1
+        return True
 
 
 class ResponseSigner:
     """Signs answers with a response key of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._key = SigningKey.generate()
 
     @property
@@ -100,15 +109,34 @@ class ResponseSigner:
         return self._key.verify_key.encode().hex()
 
     def sign(self, answer: Answer, now_s: float, *, tamper: bool = False) -> Answer:
-        """Add the two headers; a tampered signature is one over another body."""
+        """Add the signature's headers."""
+        signed = self.headers(answer.body, now_s, tamper=tamper)
+        return Answer(answer.status, answer.body, (*answer.headers, *signed))
+
+    def headers(
+        self, body: bytes, now_s: float, *, tamper: bool = False
+    ) -> tuple[tuple[str, str], ...]:
+        """Return timestamp and signature, as the settings spell them.
+
+        A tampered signature is one over another body.
+        """
         timestamp = str(int(now_s * 1000))
-        body = answer.body + b" " if tamper else answer.body
-        signature = self._key.sign(_double_sha256(b"|".join((body, timestamp.encode()))))
-        signed = (
-            ("Biz-Timestamp", timestamp),
-            ("Biz-Resp-Signature", signature.signature.hex()),
-        )
-        return Answer(answer.status, answer.body, answer.headers + signed)
+        text = b"|".join((body + b" " if tamper else body, timestamp.encode()))
+        signature = self._key.sign(_double_sha256(text)).signature.hex()
+        hyphenated = (("Biz-Timestamp", timestamp), ("Biz-Resp-Signature", signature))
+        # All that Cobo's Java SDK reads, and what the documentation of webhooks names.
+        underscored = (("BIZ_TIMESTAMP", timestamp), ("BIZ_RESP_SIGNATURE", signature))
+        match self._settings.signature_headers:
+            case "hyphenated":
+                return hyphenated
+            case "underscored":
+                return underscored
+            case _:
+                return hyphenated + underscored
+
+
+def _encoded_again(query: bytes) -> bytes:
+    return urlencode(parse_qsl(query.decode("latin-1"))).encode()
 
 
 def _double_sha256(data: bytes) -> bytes:

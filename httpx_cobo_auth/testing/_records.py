@@ -45,6 +45,8 @@ class Counters:
         duplicate_request_ids: transfers whose ``request_id`` had been executed before.
         nonce_reused: requests with a nonce used before.
         bad_signatures: requests whose signature does not fit.
+        queries_reencoded: requests whose signature fits only after the query was decoded and
+            encoded again; of this package there are none.
         wrong_org: requests for something of another organization than the token's.
 
     """
@@ -61,6 +63,7 @@ class Counters:
     duplicate_request_ids: int = 0
     nonce_reused: int = 0
     bad_signatures: int = 0
+    queries_reencoded: int = 0
     wrong_org: int = 0
 
 

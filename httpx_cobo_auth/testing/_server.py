@@ -1,6 +1,7 @@
 """The simulator behind a real loopback socket: HTTP/1.1, one thread a connection.
 
-Written on raw bytes, because what is verified has to be what came through the socket.
+``h11`` (httpcore brings it) reads and writes HTTP. It leaves the target, the headers' spelling
+and the body as they came through the socket, and these are what is verified.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ import threading
 from http.client import responses
 from typing import TYPE_CHECKING, cast
 
+import h11
+
 from httpx_cobo_auth.testing._wire import Answer, Incoming, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
-    from io import BufferedIOBase
+    from collections.abc import Callable, Generator
 
 __all__ = ["LoopbackServer", "serving"]
 
-_LINE_LIMIT = 64 * 1024
+_HEAD_LIMIT_BYTES = 256 * 1024
+_PIECE_BYTES = 64 * 1024
+_NO_CONTENT = 204
 _POLL_S = 0.01
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -63,8 +67,8 @@ def serving(exchange: Callable[[Incoming], Outcome], port: int) -> Generator[int
         thread.join()
 
 
-class _Connection(socketserver.StreamRequestHandler):
-    disable_nagle_algorithm = True
+class _Connection(socketserver.BaseRequestHandler):
+    request: socket.socket
 
     @property
     def _owner(self) -> LoopbackServer:
@@ -72,42 +76,69 @@ class _Connection(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         """Answer one request after another."""
-        self._owner.connections.add(self.connection)
+        self._wire = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD_LIMIT_BYTES)
+        self._owner.connections.add(self.request)
         try:
             with contextlib.suppress(OSError):  # the client has gone
+                self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 while not self._owner.closing.is_set() and self._serve_one():
-                    pass
+                    self._wire.start_next_cycle()
         finally:
-            self._owner.connections.discard(self.connection)
+            self._owner.connections.discard(self.request)
 
     def _serve_one(self) -> bool:
-        """Answer the next request; say whether another may follow."""
+        """Answer the next request; return whether another may follow."""
         try:
-            line = self.rfile.readline(_LINE_LIMIT)
-            if not line:
-                return False
-            method, target, version = line.split()
-            headers = tuple(_headers(self.rfile))
-            incoming = Incoming(method.decode(), target, headers, self._body(headers))
-        except (ValueError, EOFError):
-            self.wfile.write(_encoded(Answer(400, b"", (("Connection", "close"),))))
+            incoming = self._incoming()
+        except h11.RemoteProtocolError as error:
+            self._send(Answer(error.error_status_hint, b"", (("Connection", "close"),)))
+            return False
+        if incoming is None:
             return False
         outcome = self._owner.exchange(incoming)
         self._wait(outcome)
         if outcome.failure is not None or self._owner.closing.is_set():
             self._reset()
             return False
-        self.wfile.write(_encoded(outcome.answer))
-        connection = incoming.header(b"Connection") or ""
-        return version == b"HTTP/1.1" and connection.lower() != "close"
+        self._send(outcome.answer)
+        return self._wire.our_state is h11.DONE
 
-    def _body(self, headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
-        fields = {name.lower(): value for name, value in headers}
-        if fields.get(b"expect", b"").lower() == b"100-continue":
-            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if fields.get(b"transfer-encoding", b"").lower() == b"chunked":
-            return b"".join(_chunks(self.rfile))
-        return _exactly(self.rfile, int(fields.get(b"content-length", b"0")))
+    def _incoming(self) -> Incoming | None:
+        """Read one request; ``None`` where the client has closed instead."""
+        request = self._event()
+        if not isinstance(request, h11.Request):
+            return None
+        body = bytearray()
+        while isinstance(event := self._event(), h11.Data):
+            body += event.data
+        headers = tuple(request.headers.raw_items())
+        return Incoming(request.method.decode(), request.target, headers, bytes(body))
+
+    def _event(self) -> object:
+        while (event := self._wire.next_event()) is h11.NEED_DATA:
+            if self._wire.they_are_waiting_for_100_continue:
+                go_on = h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue")
+                self.request.sendall(self._wire.send(go_on) or b"")
+            self._wire.receive_data(self.request.recv(_PIECE_BYTES))
+        return event
+
+    def _send(self, answer: Answer) -> None:
+        """Put head and body into one piece: two would meet Nagle and delayed acknowledgements."""
+        headers = [*answer.headers]
+        if answer.status != _NO_CONTENT:
+            headers.append(("Content-Length", str(len(answer.body))))
+        events = (
+            h11.Response(
+                status_code=answer.status,
+                headers=[
+                    (name.encode("latin-1"), value.encode("latin-1")) for name, value in headers
+                ],
+                reason=responses.get(answer.status, "").encode(),
+            ),
+            h11.Data(data=answer.body),
+            h11.EndOfMessage(),
+        )
+        self.request.sendall(b"".join(self._wire.send(event) or b"" for event in events))
 
     def _wait(self, outcome: Outcome) -> None:
         closing = self._owner.closing
@@ -120,48 +151,5 @@ class _Connection(socketserver.StreamRequestHandler):
 
     def _reset(self) -> None:
         """Close with RST, so that the client meets an error and no orderly end."""
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        self.rfile.close()
-        self.connection.close()
-
-
-def _headers(stream: BufferedIOBase) -> Iterator[tuple[bytes, bytes]]:
-    while line := _line(stream):
-        name, colon, value = line.partition(b":")
-        if not colon:
-            message = "a header without a colon"
-            raise ValueError(message)
-        yield name, value.strip()
-
-
-def _chunks(stream: BufferedIOBase) -> Iterator[bytes]:
-    while size := int(_line(stream).partition(b";")[0], 16):
-        yield _exactly(stream, size)
-        _line(stream)
-    while _line(stream):  # trailers
-        pass
-
-
-def _line(stream: BufferedIOBase) -> bytes:
-    line = stream.readline(_LINE_LIMIT)
-    if not line.endswith(b"\n"):
-        raise EOFError
-    return line.strip()
-
-
-def _exactly(stream: BufferedIOBase, size: int) -> bytes:
-    if size < 0:
-        message = "a negative length"
-        raise ValueError(message)
-    data = stream.read(size)
-    if len(data) < size:
-        raise EOFError
-    return data
-
-
-def _encoded(answer: Answer) -> bytes:
-    """Put head and body into one piece: two would meet Nagle and delayed acknowledgements."""
-    head = [f"HTTP/1.1 {answer.status} {responses.get(answer.status, '')}"]
-    head += [f"{name}: {value}" for name, value in answer.headers]
-    head += [f"Content-Length: {len(answer.body)}", "", ""]
-    return "\r\n".join(head).encode("latin-1") + answer.body
+        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self.request.close()

@@ -72,6 +72,8 @@ class TokenBook:
             raise Refusal(400, "invalid_request", f"{field} is missing")
         issued = self._implicit(value) if field == "org_id" else self._rotate(value)
         content = {"token_type": "Bearer", "scope": "", **issued._asdict()}
+        if not self._settings.tell_expires_in:
+            del content["expires_in"]
         return json_answer(200 if field == "org_id" else 201, content), issued
 
     def issue(self, org_id: str) -> IssuedToken:

@@ -11,7 +11,16 @@ from urllib.parse import parse_qs
 if TYPE_CHECKING:
     from threading import Event
 
-__all__ = ["TOKEN_PATH", "Answer", "Incoming", "Outcome", "Refusal", "json_answer", "json_object"]
+__all__ = [
+    "TOKEN_PATH",
+    "Answer",
+    "Incoming",
+    "Outcome",
+    "Refusal",
+    "body_of",
+    "json_answer",
+    "json_object",
+]
 
 TOKEN_PATH = b"/v2/oauth/token"
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -103,11 +112,12 @@ class Refusal(Exception):  # noqa: N818 - not an error: an answer on its way
     def answer(self, *, for_token: bool) -> Answer:
         """Build the error body.
 
-        No source says which of the two shapes the token endpoint gives to a request that
-        is badly signed, so such an answer has both.
+        At the token endpoint a 4XX has OAuth's shape, a 5XX that of all other endpoints, as
+        documented. No source says which of the two a badly signed request gets, so such an
+        answer has both.
         """
         content: dict[str, object] = {}
-        if for_token:
+        if for_token and self.status < 500:  # noqa: PLR2004 - where the statuses of servers begin
             error = self.code if isinstance(self.code, str) else "invalid_client"
             content |= {"error": error, "error_description": self.message}
         if isinstance(self.code, int):
@@ -117,6 +127,13 @@ class Refusal(Exception):  # noqa: N818 - not an error: an answer on its way
                 "error_id": secrets.token_hex(16),
             }
         return json_answer(self.status, content)
+
+
+def body_of(content: object) -> bytes:
+    """Return bytes as they are, text in UTF-8, and anything else as JSON."""
+    if isinstance(content, bytes):
+        return content
+    return (content if isinstance(content, str) else json.dumps(content)).encode()
 
 
 def json_answer(status: int, content: object) -> Answer:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any, overload
 
 import httpx
 
+from httpx_cobo_auth._identity import canonical_org_id
 from httpx_cobo_auth.environment import Environment
 from httpx_cobo_auth.testing._core import Core
 from httpx_cobo_auth.testing._expectation import Expectation
 from httpx_cobo_auth.testing._faults import Fault, FaultDetails, FaultKind, Hold, Target
+from httpx_cobo_auth.testing._messages import signed_message, transaction_event
+from httpx_cobo_auth.testing._organizations import Organizations
 from httpx_cobo_auth.testing._server import serving
-from httpx_cobo_auth.testing._settings import Credentials, Settings
+from httpx_cobo_auth.testing._settings import Credentials
 from httpx_cobo_auth.testing._transport import respond, respond_async
 
 if TYPE_CHECKING:
@@ -22,18 +25,19 @@ if TYPE_CHECKING:
 
     import httpx2
 
-    from httpx_cobo_auth.testing._records import Counters, IssuedToken, LogEntry
+    from httpx_cobo_auth.testing._messages import SignedMessage
+    from httpx_cobo_auth.testing._records import Counters, LogEntry
 
 __all__ = ["CoboSimulator"]
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
-class CoboSimulator(Settings, httpx.BaseTransport, httpx.AsyncBaseTransport):
+class CoboSimulator(Organizations, httpx.BaseTransport, httpx.AsyncBaseTransport):
     """A strict Cobo to test one's own program against; no network, no account, no money.
 
-    It verifies every signature and nonce on the bytes that were sent, rotates tokens as
-    Cobo does, signs its answers, counts, and can be told to fail. It is a transport for
-    clients of httpx and of httpx2, sync and async::
+    It verifies every signature on the bytes that were sent, and nonces as strictly as
+    ``check_nonce`` says, rotates tokens as Cobo does, signs its answers, counts, and can be
+    told to fail. It is a transport for clients of httpx and of httpx2, sync and async::
 
         simulator = CoboSimulator()
         auth = CoboOAuth(**simulator.credentials)
@@ -48,11 +52,12 @@ class CoboSimulator(Settings, httpx.BaseTransport, httpx.AsyncBaseTransport):
         with simulator.serve() as environment:
             ...  # environment.base_url is http://127.0.0.1:<port>/v2
 
-    Paths: ``/v2/oauth/token``, ``/v2/wallets`` (GET, POST), ``/v2/wallets/{id}``,
-    ``/v2/wallets/chains``, ``/v2/transactions``, ``/v2/transactions/{id}``,
-    ``/v2/transactions/transfer`` (POST), and ``/v2/echo``, which takes any method and tells
-    what arrived. A request with a header ``X-Expected-Org`` is refused, and counted as
-    ``wrong_org``, if its token belongs to another organization.
+    Paths: ``/v2/oauth/token``, ``/v2/oauth/authorize/jwks.json`` (for anybody),
+    ``/v2/wallets`` (GET, POST), ``/v2/wallets/{id}``, ``/v2/wallets/chains``,
+    ``/v2/transactions``, ``/v2/transactions/{id}``, ``/v2/transactions/transfer`` (POST), and
+    ``/v2/echo``, which takes any method and tells what arrived. A request with a header
+    ``X-Expected-Org`` is refused, and counted as ``wrong_org``, if its token belongs to another
+    organization.
 
     The arguments are the fields of ``Settings``, keywords all; the methods may be called
     from any thread.
@@ -64,6 +69,7 @@ class CoboSimulator(Settings, httpx.BaseTransport, httpx.AsyncBaseTransport):
 
     def __post_init__(self) -> None:
         """Open for business, with one organization."""
+        self.org_id = canonical_org_id(self.org_id)
         self._core = Core(self)
         self._core.waas.add_org(self.org_id)
         self.environment: Environment = self._environment("https://cobo.test/v2")
@@ -120,48 +126,47 @@ class CoboSimulator(Settings, httpx.BaseTransport, httpx.AsyncBaseTransport):
         """
         return Expectation(self._core, renewals, replays, requests)
 
-    # Organizations, keys and tokens: of the simulator's first organization by default; an
-    # organization that was never added is a ValueError.
+    # What Cobo sends to an app, and hands to its page
 
-    def add_org(self, org_id: str) -> None:
-        """Add an organization that has the app installed."""
-        with self._core.lock:
-            self._core.tokens.organizations[org_id] = True
-            self._core.waas.add_org(org_id)
+    def webhook(
+        self,
+        event: object = None,
+        *,
+        url: str = "https://app.test/webhook",
+        age_s: float = 0.0,
+        tamper: bool = False,
+    ) -> SignedMessage:
+        """Make a webhook event or a callback message, signed as Cobo signs it.
 
-    def add_api_key(self, public_key: str, org_id: str | None = None) -> None:
-        """Add an API key (64 hex digits) of an organization: its requests need no token."""
-        with self._core.lock:
-            self._core.gate.add_key(public_key)
-            self._core.org_of_key[public_key] = self._known(org_id)
+        To be posted to one's own app, and verified there by ``callback.verify_signed(body,
+        headers, simulator.environment)``::
 
-    def uninstall(self, org_id: str | None = None) -> None:
-        """Let an organization uninstall the app: its tokens die, it gets no new ones."""
-        with self._core.lock:
-            org_id = self._known(org_id)
-            self._core.tokens.organizations[org_id] = False
-            self._core.tokens.revoke(org_id)
-            self._core.tokens.expire_refresh(org_id)
+            body, headers = simulator.webhook({"type": "wallets.transaction.succeeded"})
+            client.post("/webhook", content=body, headers=headers)
 
-    def install(self, org_id: str | None = None) -> None:
-        """Let an organization install the app again; its old tokens stay dead."""
-        with self._core.lock:
-            self._core.tokens.organizations[self._known(org_id)] = True
+        Args:
+            event: bytes, text, or anything for JSON. Default: the creation of the first
+                organization's latest transaction; of one made up if there is none.
+            url: where it is sent to, which that event says, too.
+            age_s: how many seconds ago it was signed.
+            tamper: whether the signature is one over another body.
 
-    def issue_token(self, org_id: str | None = None) -> IssuedToken:
-        """Issue a pair of tokens without any request."""
+        """
+        at_s = self.clock.time() - age_s
         with self._core.lock:
-            return self._core.tokens.issue(self._known(org_id))
+            if event is None:
+                transaction = self._core.waas.latest_transaction(self.org_id)
+                event = transaction_event(transaction, url, at_s)
+            return signed_message(event, self._core.signer, at_s, tamper=tamper)
 
-    def revoke_tokens(self, org_id: str | None = None) -> None:
-        """End an organization's access tokens before their time."""
-        with self._core.lock:
-            self._core.tokens.revoke(self._known(org_id))
+    def user_info_token(self, **claims: object) -> str:
+        """Issue a User Info Token, the JWT that tells an app who is using its page.
 
-    def expire_refresh_token(self, org_id: str | None = None) -> None:
-        """End an organization's refresh token before its time."""
-        with self._core.lock:
-            self._core.tokens.expire_refresh(self._known(org_id))
+        Its keys are at ``/v2/oauth/authorize/jwks.json``, for anybody. Claims that are given
+        come in place of, or beside, ``iss``, ``aud``, ``sub``, ``email``, ``org_id``, ``iat``
+        and ``exp`` (in 5 minutes).
+        """
+        return self._core.user_info.token(claims)
 
     # Trouble
 
@@ -242,13 +247,6 @@ class CoboSimulator(Settings, httpx.BaseTransport, httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: Any) -> Any:
         """Serve an async client of httpx or httpx2, on asyncio or trio."""
         return await respond_async(self._core.exchange, request)
-
-    def _known(self, org_id: str | None) -> str:
-        org_id = org_id or self.org_id
-        if org_id not in self._core.tokens.organizations:
-            message = "no such organization: add_org() it first"
-            raise ValueError(message)
-        return org_id
 
     def _environment(self, base_url: str) -> Environment:
         return Environment("simulator", base_url, self._core.signer.public_key)

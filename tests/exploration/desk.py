@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from httpx_cobo_auth._protocol.effects import Enter, Exchange, Save, Send
+from httpx_cobo_auth._protocol.effects import Delegate, Enter, Exchange, Send
 from httpx_cobo_auth._protocol.records import Record
 from httpx_cobo_auth.errors import CoboAuthError
 from tests.exploration.freezing import OWNER, Numbered, frozen
@@ -16,14 +16,13 @@ from tests.exploration.world import (
     Injected,
     Phase,
     Process,
-    Scenario,
     World,
     number_of,
 )
 
 if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.effects import Effect
-    from httpx_cobo_auth._protocol.records import Version
+    from tests.exploration.setting import Scenario
 
 __all__ = ["Desk", "set_caller", "set_process", "spent_by", "token_of"]
 
@@ -40,6 +39,7 @@ class Desk:
         self._answers = Numbered[Any]()
         self._errors = Numbered[CoboAuthError | None]()
         self._number_error(None)
+        self._owners: dict[int, frozenset[str]] = {}
         self.outcome: object = None
         self.alone: list[str] = []
         self._good_ends: dict[object, None] = {}
@@ -83,18 +83,41 @@ class Desk:
             Given(value, error),
         )
         world = set_process(world, caller.process, process._replace(account=account))
-        excused = caller.impatient or process.doubt >= Doubt.EXCUSED
+        excused = caller.impatient or process.doubt >= Doubt.EXCUSED or self._spaced(world, caller)
         caller = caller._replace(
-            local=number, phase=Phase.READY, ended=False, excused=excused, answer=0
+            local=number,
+            phase=Phase.READY,
+            ended=False,
+            error=0,
+            mine=False,
+            excused=excused,
+            answer=0,
         )
         world = set_caller(world, who, caller)
         local = self.players.locals[number]
         if local.effect is None:
             return self._ended(world, who, local.actor, local.outcome)
-        if caller.barred and isinstance(local.effect, Send):
-            message = f"{local.actor.name} is replayed, though it may have run"
-            raise Broken(message)
+        if isinstance(local.effect, Send) and not local.effect.sent:
+            self._check_sending(world, caller, local.effect)
         return world
+
+    def _check_sending(self, world: World, caller: Caller, effect: Send) -> None:
+        name = self._actor(caller).name
+        if caller.barred:
+            message = f"{name} is replayed, though it may have run"
+            raise Broken(message)
+        leaked = (token_of(effect), caller.process) in world.leaked
+        if leaked and world.injected is Injected.NOTHING:
+            message = f"{name} is about to use a token that others know"
+            raise Broken(message)
+
+    def _spaced(self, world: World, caller: Caller) -> bool:
+        """Whether a token in doubt is used because the next attempt has to wait."""
+        process = world.processes[caller.process]
+        if process.doubt is Doubt.NONE or self.scenario.strict_doubt:
+            return False
+        account = self.players.account(caller.process, process.account, world.now)
+        return not account.attempt_allowed()
 
     def _unused_owner(self, world: World) -> str:
         used = self._owners_of_record(world)
@@ -106,12 +129,28 @@ class Desk:
         return f"{OWNER}{number}"
 
     def _owners_of_record(self, world: World) -> frozenset[str]:
-        record = self._records[world.record]
-        return frozenset({record.pending.owner}) if record and record.pending else frozenset()
+        """Return the names in the store, and in what may yet come there."""
+        numbers = (world.record, world.late[0]) if world.late else (world.record,)
+        owners = frozenset[str]()
+        for number in numbers:
+            known = self._owners.get(number)
+            if known is None:
+                found: set[str] = set()
+                frozen(self._records[number], found)
+                known = self._owners[number] = frozenset(found)
+            owners |= known
+        if world.late:
+            revision = world.late[1][1]
+            owners |= {revision} if revision else frozenset()
+        return owners
 
     def _ended(self, world: World, who: int, actor: Actor, error: CoboAuthError | None) -> World:
         caller = world.callers[who]
-        self.outcome = type(error).__name__ if error else caller.status or None
+        outcome = type(error).__name__ if error else caller.status or None
+        if caller.renewal:
+            world = self._renewal_ended(world, who, error)
+        else:
+            self.outcome = outcome
         if error is None:
             if actor.sends and (caller.exchanged or not caller.status):
                 message = f"{actor.name} is given the token endpoint's answer"
@@ -120,13 +159,24 @@ class Desk:
                 message = f"{actor.name} ends with something held"
                 raise Broken(message)
         if world.injected is Injected.NOTHING:
-            if self.outcome not in actor.good:
-                message = f"nothing went wrong, and {actor.name} ends with {self.outcome}"
+            if outcome not in actor.good:
+                message = f"nothing went wrong, and {actor.name} ends with {outcome}"
                 raise Broken(message)
             if world.cobo.issued - (self.scenario.left is not None) > self.scenario.exchanges:
                 message = f"nothing went wrong, and {world.cobo.issued} tokens were issued"
                 raise Broken(message)
         return self._close(world, who)
+
+    def _renewal_ended(self, world: World, who: int, error: CoboAuthError | None) -> World:
+        """Tell all who wait for a renewal that ran on its own what it has ended with."""
+        number = self._number_error(error)
+        for i, each in enumerate(world.callers):
+            waits = each.phase in (Phase.WAITING, Phase.WOKEN)
+            same = each.process == world.callers[who].process
+            if same and waits and not each.ended and isinstance(self._effect(each), Delegate):
+                told = each._replace(phase=Phase.WOKEN, ended=True, error=number)
+                world = set_caller(world, i, told)
+        return world
 
     def _close(self, world: World, who: int) -> World:
         """Give back what a flow held at its end, as its performer does."""
@@ -150,7 +200,7 @@ class Desk:
         before = GateState(
             next((i for i, each in mine if each.seat == 1), -1),
             tuple(i for i, each in mine if each.write),
-            tuple(i for i, each in mine if each.phase is Phase.WAITING),
+            tuple(i for i, each in mine if self._at_gate(each, Phase.WAITING)),
             process.door_closed,
             process.overdue,
         )
@@ -164,7 +214,7 @@ class Desk:
                 seat = 0 if i == who and what == "leave" else 2
             if i in after.waiting:
                 phase = Phase.WAITING
-            elif phase is Phase.WAITING:
+            elif self._at_gate(old, Phase.WAITING):
                 phase = Phase.WOKEN
             at_gate = phase in (Phase.WAITING, Phase.WOKEN)
             awaits = ended and at_gate and isinstance(self._effect(old), Enter)
@@ -180,16 +230,9 @@ class Desk:
         )
         return set_process(world, number, process), granted
 
-    def _lock_is_free(self, world: World) -> bool:
-        return all(caller.lock != 1 for caller in world.callers)
-
-    def _saved(self, world: World, effect: Save) -> World | None:
-        """Save if the stored version is the expected one."""
-        stored = self._records[world.record]
-        version: Version = stored.version if stored else (0, None)
-        if version != effect.expected:
-            return None
-        return world._replace(record=self._number_record(effect.record))
+    def _at_gate(self, caller: Caller, phase: Phase) -> bool:
+        """Whether somebody waits for a permit, and not for a renewal that runs on its own."""
+        return caller.phase is phase and not isinstance(self._effect(caller), Delegate)
 
     def _number_record(self, record: Record | None) -> int:
         return self._records.number(record, record)

@@ -7,12 +7,13 @@ from array import array
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tests.exploration.model import Model, Move
+from tests.exploration.model import Model
 from tests.exploration.players import Broken
 from tests.exploration.scenarios import BY_NAME
 
 if TYPE_CHECKING:
-    from tests.exploration.world import Scenario, World
+    from tests.exploration.setting import Scenario
+    from tests.exploration.world import Move, World
 
 __all__ = ["Explored", "PropertyBrokenError", "explore", "explore_named"]
 

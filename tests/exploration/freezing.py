@@ -13,7 +13,9 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from httpx_cobo_auth._protocol.account import Account
+from httpx_cobo_auth._protocol.backoff import Backoff
 from httpx_cobo_auth._protocol.flow import CoboFlow
+from httpx_cobo_auth._protocol.records import StoreKey, TokenTrust
 from httpx_cobo_auth._protocol.renewal import Renewal
 from httpx_cobo_auth._protocol.reports import RenewalReports
 from httpx_cobo_auth._protocol.settings import Settings, Timeouts
@@ -79,10 +81,9 @@ def frozen(value: object, owners: set[str] | None = None) -> Hashable:  # noqa: 
             owners.add(value)
         return value
     match value:
-        case None | bool() | int() | float() | bytes() | enum.Enum() | Token() | RenewalThrottle():
+        case None | bool() | int() | float() | bytes() | enum.Enum():
             return value
-        case HeldToken():
-            # Compared by identity in the flow; players see to it that it is the same thing.
+        case Token() | HeldToken() | StoreKey() | TokenTrust() | Backoff() | RenewalThrottle():
             return value
         case tuple() | list():
             items = cast("tuple[object, ...] | list[object]", value)
@@ -92,7 +93,7 @@ def frozen(value: object, owners: set[str] | None = None) -> Hashable:  # noqa: 
         case CoboAuthError():
             return type(value).__name__, str(value)
         case Renewal():
-            return frozen(value.news), frozen(value._need), value._attempted, value._forced
+            return tuple([(name, frozen(of, owners)) for name, of in vars(value).items()])
         case RenewalReports():
             return tuple([type(event).__name__ for event in value.events])
         case Event() | CoboFlow() | Account() | Settings() | Timeouts() | Clock():

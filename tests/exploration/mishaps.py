@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from httpx_cobo_auth._protocol.effects import Enter, Exchange, ExchangeFault, Load, LockStore, Save
+from httpx_cobo_auth._protocol.effects import (
+    Delegate,
+    Enter,
+    Exchange,
+    ExchangeFault,
+    Load,
+    LockStore,
+    Save,
+)
 from httpx_cobo_auth.errors import StoreUnavailableError, TokenEndpointError
 from tests.exploration.desk import set_caller, set_process, spent_by
 from tests.exploration.performing import Performing
 from tests.exploration.players import Broken, Given
-from tests.exploration.world import Caller, Doubt, Injected, Phase, World
+from tests.exploration.world import Caller, Doubt, Injected, Phase, Process, World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +33,7 @@ _STORE = StoreUnavailableError("the token store failed")
 _FAULTS: dict[type[Any], tuple[str, ...]] = {
     Exchange: ("cannot connect", "lost on the way"),
     Load: ("store fails",),
-    LockStore: ("store fails",),
+    LockStore: ("store fails", "locked, but store fails"),
     Save: ("store fails", "saved, but store fails", "cancelled while saving"),
 }
 
@@ -45,6 +54,8 @@ class Mishaps(Performing):
             yield "cancelled"
             effect = self._effect(caller)
             if caller.phase is Phase.READY:
+                if self.scenario.late and isinstance(effect, Save) and world.late is None:
+                    yield "saved later, but store fails"
                 yield from _FAULTS.get(type(effect), ())
             elif isinstance(effect, Exchange):
                 yield "answer lost"
@@ -79,8 +90,42 @@ class Mishaps(Performing):
             case "saved, but store fails":
                 assert isinstance(effect, Save)
                 return self._resume(self._saved(world, effect) or world, who, error=_STORE)
+            case "saved later, but store fails":
+                assert isinstance(effect, Save)
+                return self._resume(self._saved_later(world, effect), who, error=_STORE)
+            case "locked, but store fails":
+                if self._lock_is_free(world, caller):
+                    world = self._locked_by_nobody(world, caller.process)
+                return self._resume(world, who, error=_STORE)
             case _:
                 return self._resume(world, who, error=_STORE)
+
+    def _crashed(self, world: World, number: int) -> World:
+        """Let a process die between two steps, and start again, knowing nothing."""
+        cobo, world = world.cobo, self._injected(world, how=Injected.CANCELLED)
+        gone = [each for each in world.callers if each.process == number]
+        for caller in gone:
+            if caller.phase is Phase.READY:
+                effect = self._effect(caller)
+                if isinstance(effect, Exchange) and effect.spend is not None:
+                    spend = spent_by(effect)
+                    assert spend is not None
+                    cobo = cobo.exposed(spend)
+        locked = any(each.lock == 1 for each in gone)
+        # Nobody in the new process knows what the old one killed, but from the record.
+        killed = tuple((token, -1 if by == number else by) for token, by in cobo.killed)
+        world = world._replace(
+            callers=tuple(each for each in world.callers if each.process != number),
+            cobo=cobo._replace(killed=killed),
+            crashes=world.crashes - 1,
+            leaked=tuple(leak for leak in world.leaked if leak[1] != number),
+        )
+        if locked:
+            world = self._locked_by_nobody(world, number)
+        world = set_process(world, number, Process(self.players.account_knowing(None, world.now)))
+        for actor in self.scenario.restarted:
+            world = self._begin(world, replace(actor, process=number), 0)
+        return world
 
     def _overdue(self, world: World, who: int) -> World:
         """Let the time pass after which somebody else may take the seat; all look again."""
@@ -88,7 +133,7 @@ class Mishaps(Performing):
         process = world.processes[number]._replace(overdue=True, doubt=Doubt.OVERTAKEN)
         world = set_process(self._injected(world), number, process)
         for i, caller in enumerate(world.callers):
-            if caller.process == number and caller.phase is Phase.WAITING:
+            if caller.process == number and self._at_gate(caller, Phase.WAITING):
                 world = set_caller(world, i, caller._replace(phase=Phase.WOKEN))
         return world._replace(overdue=world.overdue - 1)
 
@@ -100,6 +145,8 @@ class Mishaps(Performing):
         if account != process.account:
             message = f"{self._actor(caller).name} does something after it was cancelled"
             raise Broken(message)
+        if caller.renewal:
+            world = self._renewal_ended(world, who, None)
         if saving:
             caller = caller._replace(phase=Phase.SAVING)
         return self._close(set_caller(world, who, caller), who)
@@ -121,7 +168,7 @@ class Mishaps(Performing):
                 how is Injected.WORSE and isinstance(effect, Exchange) and not effect.spend
             )
         else:
-            ineffective = bool(caller.seat) or isinstance(effect, Enter)
+            ineffective = bool(caller.seat) or isinstance(effect, (Enter, Delegate))
         if doubt is Doubt.LOST and ineffective:
             doubt = Doubt.EXCUSED
         return set_process(world, caller.process, process._replace(doubt=doubt))

@@ -10,22 +10,23 @@ While it moves, the model checks what must hold; ``Broken`` says what does not.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from httpx_cobo_auth._protocol.records import PendingExchange, Record
 from httpx_cobo_auth._protocol.tokens import Token
+from tests.exploration.alone import Alone
+from tests.exploration.desk import set_process
 from tests.exploration.freezing import OWNER
-from tests.exploration.mishaps import Mishaps
 from tests.exploration.players import Broken
 from tests.exploration.world import (
+    GO,
     LIFETIME_S,
     Cobo,
     Injected,
+    Move,
     Phase,
     Process,
     World,
-    number_of,
-    request,
 )
 
 if TYPE_CHECKING:
@@ -34,24 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["GO", "Model", "Move"]
 
 NOON = 1_800_000_000.0
-LATER_S = 700.0
-GO = "go"
 
 
-class Move(NamedTuple):
-    """One thing that can happen.
-
-    Attributes:
-        who: the caller's place; -1 for nobody.
-        what: ``GO``, or what is done to it.
-
-    """
-
-    who: int
-    what: str
-
-
-class Model(Mishaps):
+class Model(Alone):
     """The moves that are possible in a world, and where they lead."""
 
     # -------------------------------------------------------------------------- the beginning
@@ -84,7 +70,11 @@ class Model(Mishaps):
             scenario.overdue,
             scenario.lapses,
             scenario.revocations,
+            scenario.crashes,
         )
+        for number in scenario.anew:
+            nothing = Process(self.players.account_knowing(None, NOON))
+            world = set_process(world, number, nothing)
         if scenario.noted:
             world = world._replace(cobo=world.cobo.exposed(1))
         for actor in scenario.actors:
@@ -116,6 +106,11 @@ class Model(Mishaps):
                 yield Move(-1, "time passes")
             if world.revocations and world.cobo.live:
                 yield Move(-1, "Cobo revokes the token")
+            if world.crashes:
+                for number in sorted({caller.process for caller in callers}):
+                    yield Move(-1 - number, "crash")
+        if world.late is not None:
+            yield Move(-1, "what came late is saved")
 
     # ------------------------------------------------------------------------------ a move
     def apply(self, world: World, move: Move) -> World:
@@ -128,6 +123,10 @@ class Model(Mishaps):
         who, what = move
         if what == GO:
             world = self._go(world, who)
+        elif what == "crash":
+            world = self._crashed(world, -1 - who)
+        elif what == "what came late is saved":
+            world = self._late_comes(world)
         elif who < 0:
             world = self._injected(world)
             if what == "time passes":
@@ -142,7 +141,7 @@ class Model(Mishaps):
     def describe(self, world: World, move: Move) -> str:
         """Say in words what a move does."""
         if move.who < 0:
-            return move.what
+            return f"process {-1 - move.who}: crash" if move.what == "crash" else move.what
         caller = world.callers[move.who]
         if caller.phase in (Phase.CLOSED, Phase.SAVING):
             return f"a cancelled one: {caller.phase.name}"
@@ -160,7 +159,9 @@ class Model(Mishaps):
             Broken: it does not.
 
         """
-        end = world._replace(mishaps=0, waits=0, jumps=0, overdue=0, lapses=0, revocations=0)
+        end = world._replace(
+            mishaps=0, waits=0, jumps=0, overdue=0, lapses=0, revocations=0, crashes=0
+        )
         if end in self._good_ends:
             return
         if world.injected is Injected.NOTHING:
@@ -169,50 +170,15 @@ class Model(Mishaps):
             if state.door_closed or state.overdue:
                 message = "the gate is left closed"
                 raise Broken(message)
-            for seconds in (0.0, LATER_S):
-                self._check_alone(end._replace(now=end.now + seconds), process, late=seconds > 0)
+        self.check_alone(end)
         self._good_ends[end] = None
-
-    def _check_alone(self, world: World, process: int, *, late: bool) -> None:
-        """Check that a read, and then a write, gets through when nobody else is there."""
-        strict = late or world.injected < Injected.WORSE
-        self.alone = []
-        world = world._replace(injected=Injected.WORSE)
-        for actor in (request(process=process), request(write=True, process=process)):
-            world = self._begin(world, actor, 0)
-            moves = 0
-            while world.callers:
-                moves += 1
-                if moves > 1000:
-                    message = "a caller who is alone comes to no end"
-                    raise Broken(message)
-                (move,) = self.moves(world)
-                self.alone.append(self.describe(world, move))
-                world = self.apply(world, move)
-            good = actor.good
-            if self.scenario.refuses or not self.scenario.accepts:
-                good = frozenset({"TokenRefusedError", self.scenario.refusal.status})
-            if strict and self.outcome not in good and not self._held_off(world, process):
-                when = f"{LATER_S:.0f} s later" if late else "right afterwards"
-                message = f"{actor.name}, alone and {when}, ends with {self.outcome}"
-                raise Broken(message)
 
     def _check_spacing(self, world: World) -> None:
         """Check that a renewal in vain counts once, however many it was in vain for."""
         for number, process in enumerate(world.processes):
-            throttle = self.players.account(number, process.account).throttle
-            if throttle.ineffective_count > world.cobo.issued - (self.scenario.left is not None):
-                message = (
-                    f"{throttle.ineffective_count} renewals in vain, of {world.cobo.issued - 1}"
-                )
+            throttle = self.players.account(number, process.account, world.now).known.throttle
+            in_vain = max((backoff.failures for _, backoff in throttle.ineffective), default=0)
+            issued = world.cobo.issued - (self.scenario.left is not None)
+            if in_vain > issued:
+                message = f"{in_vain} renewals in vain, of {issued}"
                 raise Broken(message)
-
-    def _held_off(self, world: World, number: int) -> bool:
-        """Tell whether renewals were in vain, because another process killed what they got."""
-        process = world.processes[number]
-        account = self.players.account(number, process.account)
-        held = account.held
-        if held is None or account.forced_wait() <= 0.0:
-            return False
-        killers = dict(world.cobo.killed)
-        return killers.get(number_of(held.token.access_token), number) != number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from httpx_cobo_auth._protocol.effects import (
     BeginWrite,
+    Delegate,
     Drain,
     EndWrite,
     Enter,
@@ -18,8 +19,9 @@ from httpx_cobo_auth._protocol.effects import (
     Send,
     UnlockStore,
 )
-from httpx_cobo_auth.errors import RenewalTimeoutError, StoreConflictError
-from tests.exploration.desk import Desk, set_caller, set_process, spent_by, token_of
+from httpx_cobo_auth.errors import RedirectedError, RenewalTimeoutError, StoreConflictError
+from tests.exploration.delegating import Delegating
+from tests.exploration.desk import set_caller, set_process, spent_by, token_of
 from tests.exploration.players import Broken
 from tests.exploration.world import ACCEPTED, FAILED, Caller, Doubt, Phase, World, reply
 
@@ -27,10 +29,11 @@ __all__ = ["Performing"]
 
 _REFUSED = ExchangeReply(400, b'{"error": "invalid_grant", "error_description": "no"}')
 _CONFLICT = StoreConflictError("the record moved on since it was read")
+_REDIRECTED = RedirectedError("a redirect was followed")
 _WAITED = RenewalTimeoutError("waited in vain for a renewal to end before sending a write")
 
 
-class Performing(Desk):
+class Performing(Delegating):
     """Moves that nobody else has a part in."""
 
     def _can_go(self, world: World, caller: Caller) -> bool:
@@ -39,7 +42,7 @@ class Performing(Desk):
             return caller.phase is not Phase.WAITING or caller.seat == 2
         effect = self._effect(caller)
         waits = isinstance(effect, LockStore) and effect.timeout > 0
-        return not waits or self._lock_is_free(world)
+        return not waits or self._lock_is_free(world, caller)
 
     def _go(self, world: World, who: int) -> World:  # noqa: C901, PLR0911, PLR0912 - one line for each effect
         caller = world.callers[who]
@@ -78,6 +81,8 @@ class Performing(Desk):
                 return self._resume(saved, who)
             case LockStore():
                 return self._lock(world, who)
+            case Delegate():
+                return self._delegate(world, who, effect)
             case UnlockStore():
                 return self._resume(set_caller(world, who, caller._replace(lock=0)), who)
             case Outlives():
@@ -102,6 +107,9 @@ class Performing(Desk):
             return self._resume(set_caller(world, who, caller), who, answer)
         actor = self._actor(caller)
         token = token_of(effect)
+        if actor.leaks:
+            leaked = tuple(sorted({*world.leaked, (token, caller.process)}))
+            return self._resume(world._replace(leaked=leaked), who, error=_REDIRECTED)
         if token != world.cobo.live or not self.scenario.accepts:
             answer = self.scenario.refusal
             own = (token, caller.process) in world.cobo.killed
@@ -172,15 +180,15 @@ class Performing(Desk):
         return self._resume(set_caller(world, who, caller), who)
 
     def _lock(self, world: World, who: int) -> World:
-        free = self._lock_is_free(world)
+        free = self._lock_is_free(world, world.callers[who])
         if free:
-            world = set_caller(world, who, world.callers[who]._replace(lock=1))
-        return self._resume(world, who, free)
+            world = self._locked(world, who)
+        return self._resume(self._reach(world, who), who, free)
 
     def _timed_out(self, world: World, who: int) -> World:
         caller = world.callers[who]
         match self._effect(caller):
-            case Enter():
+            case Enter() | Delegate():
                 caller = caller._replace(impatient=True)
                 return self._resume(set_caller(world, who, caller), who, Entry())
             case BeginWrite():
@@ -189,4 +197,4 @@ class Performing(Desk):
                 caller = caller._replace(undrained=True)
                 return self._resume(set_caller(world, who, caller), who, value=False)
             case _:
-                return self._resume(world, who, value=False)
+                return self._resume(self._reach(world, who), who, value=False)

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from httpx_cobo_auth._protocol.account import Account
+from httpx_cobo_auth._protocol.effects import Emit
 from httpx_cobo_auth._protocol.flow import CoboFlow
+from httpx_cobo_auth._protocol.known import Known
 from httpx_cobo_auth._protocol.records import StoreKey
 from httpx_cobo_auth._protocol.settings import Settings
 from httpx_cobo_auth.errors import CoboAuthError
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
     from httpx_cobo_auth._protocol.effects import Effect, Flow
     from httpx_cobo_auth._protocol.records import Record
-    from httpx_cobo_auth._protocol.tokens import HeldToken
 
 __all__ = ["Actor", "Broken", "Given", "Local", "Players"]
 
@@ -48,6 +49,8 @@ class Actor:
         bad: whether Cobo answers it with 500/1000, whatever the token.
         process: in which process this happens.
         good: what may come of it where nothing went wrong: a status, or an error's name.
+        delegates: whether it has a client by which renewals run on their own.
+        leaks: whether it is redirected to somebody else, together with its token.
 
     """
 
@@ -58,6 +61,8 @@ class Actor:
     bad: bool = False
     process: int = 0
     good: frozenset[object] = frozenset({200, None})
+    delegates: bool = False
+    leaks: bool = False
 
 
 class Given(NamedTuple):
@@ -102,19 +107,8 @@ class Local:
 
 
 class _Known(NamedTuple):
-    values: dict[str, Any]
+    known: Known
     owners: frozenset[str]
-
-
-class _Account(Account):
-    """The account; a token held anew, with nothing changed, is the same object again."""
-
-    same: dict[HeldToken, HeldToken]
-
-    def adopt(self, record: Record) -> HeldToken:
-        held = super().adopt(record)
-        self.held = held = self.same.setdefault(held, held)
-        return held
 
 
 class Players:
@@ -123,31 +117,34 @@ class Players:
     def __init__(self, processes: int, *, shared: bool) -> None:
         self.clock = Clock()
         self._owner = ""
-        settings = Settings(clock=self.clock, new_owner=lambda: self._owner, jitter=lambda: _HALF)
-        same: dict[HeldToken, HeldToken] = {}
-        self._accounts: list[Account] = []
-        self._flows: list[CoboFlow] = []
-        for _ in range(processes):
-            account = _Account(KEY, settings)
-            account.same = same
-            self._accounts.append(account)
-            self._flows.append(CoboFlow(account, verified=False, shared=shared))
+        settings = Settings(
+            verified=False, shared=shared, new_owner=self._next_owner, jitter=lambda: _HALF
+        )
+        self._accounts = [Account(KEY, self.clock) for _ in range(processes)]
+        self._flows = [CoboFlow(account, settings) for account in self._accounts]
         self.locals = Numbered[Local]()
         self.accounts = Numbered[_Known]()
         self._steps: dict[Hashable, tuple[int, int]] = {}
 
+    def _next_owner(self) -> str:
+        """Give the one name that there is for each step."""
+        owner, self._owner = self._owner, ""
+        assert owner, "two names are wanted in one step"
+        return owner
+
     def account_knowing(self, record: Record | None, now: float) -> int:
         """Give an account that has that record's token, or none."""
         account = self._accounts[0]
-        account.forget()
+        account._cell.set(Known())
         self.clock.now = now
         if record is not None:
             account.adopt(record)
         return self._taken(0)
 
-    def account(self, process: int, number: int) -> Account:
+    def account(self, process: int, number: int, now: float) -> Account:
         """Give the real account in that state, to be looked at."""
         self._set(process, number)
+        self.clock.now = now
         return self._accounts[process]
 
     def begin(self, actor: Actor, account: int, now: float) -> tuple[int, int]:
@@ -196,10 +193,14 @@ class Players:
         try:
             if given.closed:
                 flow.close()
-            elif given.error is not None:
-                return flow.throw(copy.copy(given.error)), None
             else:
-                return flow.send(given.value), None
+                if given.error is not None:
+                    effect = flow.throw(copy.copy(given.error))
+                else:
+                    effect = flow.send(given.value)
+                while isinstance(effect, Emit):  # Whoever listens has no part in this.
+                    effect = flow.send(None)
+                return effect, None
         except StopIteration:
             pass
         except CoboAuthError as error:
@@ -229,11 +230,9 @@ class Players:
 
     # --------------------------------------------------------------------------- the account
     def _set(self, process: int, number: int) -> None:
-        self._accounts[process].__dict__.update(self.accounts[number].values)
+        self._accounts[process]._cell.set(self.accounts[number].known)
 
     def _taken(self, process: int) -> int:
-        own = ("key", "settings", "same")
-        values = {k: v for k, v in self._accounts[process].__dict__.items() if k not in own}
+        known = self._accounts[process].known
         owners: set[str] = set()
-        key = tuple([(name, frozen(value, owners)) for name, value in values.items()])
-        return self.accounts.number(key, _Known(values, frozenset(owners)))
+        return self.accounts.number(frozen(known, owners), _Known(known, frozenset(owners)))

@@ -7,6 +7,7 @@ The numbers of states are printed; ``EXPLORE_DEEP=1`` takes minutes, and finds m
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,9 +15,9 @@ import pytest
 from httpx_cobo_auth._protocol import flow
 from httpx_cobo_auth._protocol import token_endpoint as exchange
 from httpx_cobo_auth._protocol.account import Account
+from httpx_cobo_auth._protocol.effects import Save
 from httpx_cobo_auth._protocol.records import PendingExchange, Record
 from httpx_cobo_auth._protocol.renewal import Renewal
-from httpx_cobo_auth._protocol.renewal_request import RenewalRequest
 from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth._protocol.verdicts import (
     ExchangeFailure,
@@ -25,7 +26,7 @@ from httpx_cobo_auth._protocol.verdicts import (
     classify_exchange,
     classify_response,
 )
-from httpx_cobo_auth._runtime.permits import Gate
+from httpx_cobo_auth._runtime.permits import Permits
 from tests.exploration.explore import Explored, PropertyBrokenError, explore_named
 from tests.exploration.scenarios import BY_NAME, SCENARIOS
 
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from httpx_cobo_auth._protocol.effects import Flow, ResponseSummary
+    from httpx_cobo_auth._protocol.records import Version
     from httpx_cobo_auth._protocol.tokens import HeldToken, Token
-    from httpx_cobo_auth._runtime.permits import Permit, Waiter
+    from httpx_cobo_auth._runtime.permits import Permit
     from httpx_cobo_auth.errors import CoboAuthError
 
 DEEP = int(os.environ.get("EXPLORE_DEEP", "0"))
@@ -71,55 +73,57 @@ def no_drain(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def open_door(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let writes begin during an exchange."""
-    begin_write = Gate.begin_write
+    begin_write = Permits.begin_write
 
-    def begin(self: Gate, waiter: Waiter | None) -> Permit | None:
-        closed, self._door_closed = self._door_closed, False
-        ticket = begin_write(self, waiter)
-        self._door_closed = closed
-        return ticket
+    def begin(self: Permits) -> Permit | None:
+        state = self._cell.value
+        self._cell.set(replace(state, door_closed=False))
+        permit = begin_write(self)
+        self._cell.set(state)
+        return permit
 
-    monkeypatch.setattr(Gate, "begin_write", begin)
+    monkeypatch.setattr(Permits, "begin_write", begin)
 
 
 def nobody_woken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lose all wake-ups."""
 
-    def wake(_self: Gate) -> None:
+    def wake(_self: Permits) -> None:
         pass
 
-    monkeypatch.setattr(Gate, "_wake", wake)
+    monkeypatch.setattr(Permits, "_wake", wake)
 
 
 def no_note(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exchange without noting it."""
 
-    def with_pending(self: Record, _note: PendingExchange | None) -> Record:
-        return self
+    def note(_self: Renewal, record: Record, expected: Version, owner: str) -> Flow[Record]:
+        yield from Save(record.revised(owner), expected)
+        return record.with_pending(PendingExchange(owner, 0.0))
 
-    monkeypatch.setattr(Record, "with_pending", with_pending)
+    monkeypatch.setattr(Renewal, "_note", note)
 
 
 def no_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget that an exchange has begun."""
 
-    def begin(self: Account) -> None:
-        self.epoch += 1
+    def begin(self: Account) -> int:
+        return self._change(exchanges=self.known.exchanges + 1).exchanges
 
     monkeypatch.setattr(Account, "begin", begin)
 
 
-def doubt_is_good_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take a token that may have died for one that is wanted."""
-    met_by = RenewalRequest.met_by
+def noted_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Send a refresh token although an exchange with it is noted."""
+    exchange = Renewal._exchange
 
-    def any_will_do(
-        self: RenewalRequest, account: Account, *, doubtful: bool = False
-    ) -> HeldToken | None:
-        del doubtful
-        return met_by(self, account, doubtful=True)
+    def spend(
+        self: Renewal, record: Record, expected: Version, *, broken: bool
+    ) -> Flow[HeldToken | None]:
+        del broken
+        return exchange(self, record, expected, broken=False)
 
-    monkeypatch.setattr(RenewalRequest, "met_by", any_will_do)
+    monkeypatch.setattr(Renewal, "_exchange", spend)
 
 
 def lost_is_unsent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,31 +152,35 @@ def renewed_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take a renewal for one that was held off."""
     once = Renewal._exchange
 
-    def renewed(self: Renewal, *args: Any) -> Flow[None]:  # noqa: ANN401
-        yield from once(self, *args)
+    def renewed(
+        self: Renewal, record: Record, expected: Version, *, broken: bool
+    ) -> Flow[HeldToken | None]:
+        yield from once(self, record, expected, broken=broken)
+        return None
 
     monkeypatch.setattr(Renewal, "_exchange", renewed)
 
 
 def seat_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Never give the seat back."""
-    give_back = Gate._give_back
+    """Never give the permit to renew back."""
+    release = Permits.release
 
-    def without_seats(self: Gate, number: int, error: CoboAuthError | None) -> None:
-        if number != self._seat:
-            give_back(self, number, error)
+    def writes_only(self: Permits, number: int, error: CoboAuthError | None = None) -> None:
+        if not self.is_renewal(number):
+            release(self, number, error)
 
-    monkeypatch.setattr(Gate, "_give_back", without_seats)
+    monkeypatch.setattr(Permits, "release", writes_only)
 
 
 def each_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Count a renewal in vain once for each request that it did not help."""
-    ineffective = RenewalThrottle.ineffective
+    did_not_help = RenewalThrottle.did_not_help
 
-    def once_more(self: RenewalThrottle, now: float, cause: str) -> RenewalThrottle:
-        return ineffective(self, now + 1000.0 * self.ineffective_count, cause)
+    def once_more(self: RenewalThrottle, now: float, kind: str, *, forced: bool) -> RenewalThrottle:
+        failures = sum(backoff.failures for _, backoff in self.ineffective)
+        return did_not_help(self, now + 1000.0 * failures, kind, forced=forced)
 
-    monkeypatch.setattr(RenewalThrottle, "ineffective", once_more)
+    monkeypatch.setattr(RenewalThrottle, "did_not_help", once_more)
 
 
 @pytest.mark.parametrize(
@@ -184,11 +192,11 @@ def each_counts(monkeypatch: pytest.MonkeyPatch) -> None:
         (seat_kept, "EXPIRED", "ends with something held"),
         (no_note, "two processes, STALE", "is sent again"),
         (no_doubt, "renew()", "meets a token that an exchange"),
-        (doubt_is_good_enough, "noted by somebody gone", "meets a token that an exchange"),
+        (noted_is_spent, "noted by somebody gone", "is sent again"),
         (lost_is_unsent, "EXPIRED", "is sent again"),
         (failed_is_refused, "bad write", "is replayed, though it may have run"),
         (renewed_for_nothing, "bad read", "is given the token endpoint's answer"),
-        (each_counts, "always 401", "renewals in vain"),
+        (each_counts, "three, always 401", "renewals in vain"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )

@@ -1,23 +1,27 @@
-"""The real gate, put into any state, asked one thing, and read again."""
+"""The real permits, put into any state, asked one thing, and read again."""
 
 from __future__ import annotations
 
+import weakref
 from typing import NamedTuple
 
-from httpx_cobo_auth._runtime.permits import Gate, Permit
+from httpx_cobo_auth._runtime.permits import Permit, Permits, _State
+from httpx_cobo_auth._runtime.promises import Waiters
 
 __all__ = ["GateState", "Passed", "Turnstile"]
 
+_LEASE_S = 1.0
+
 
 class GateState(NamedTuple):
-    """A gate, with its callers by number.
+    """Who of one process has what, by number.
 
     Attributes:
-        seat: who has the renewer's seat; -1 for nobody.
+        seat: who has the permit to renew; -1 for nobody.
         writes: whose writes are in flight.
         waiting: who waits to be woken.
         door_closed: whether no write may begin.
-        overdue: whether the seat may be taken over.
+        overdue: whether the permit to renew may be taken over.
 
     """
 
@@ -32,7 +36,7 @@ class Passed(NamedTuple):
     """What came of it.
 
     Attributes:
-        granted: whether the seat, the write, or that none is in flight.
+        granted: whether the permit, the write, or that none is in flight.
         ended: whether a renewal has ended by that.
 
     """
@@ -48,12 +52,25 @@ class _Waiter(NamedTuple):
     def wake(self) -> None:
         """Be woken, which shows in not waiting any more."""
 
+    def wait(self, seconds: float) -> None:
+        """Never called: here, waiting is a state of the caller's."""
+        raise AssertionError(seconds)
+
 
 class Turnstile:
-    """Asks the real gate; the same question about the same state only once."""
+    """Asks the real permits; the same question about the same state only once."""
 
-    def __init__(self) -> None:
-        self._gate = Gate(seat_timeout=1.0, monotonic=lambda: 0.0)
+    def __init__(self, *, lenient: bool = True) -> None:
+        """Ask permits of its own.
+
+        Args:
+            lenient: whether to overlook that a write which may not begin wakes those who wait,
+                itself included, for nothing: no run would come to an end.
+
+        """
+        self._lenient = lenient
+        self._permits = Permits(monotonic=lambda: 0.0)
+        self._known: dict[int, Permit] = {}
         self._passed: dict[tuple[GateState, str, int], Passed] = {}
 
     def ask(self, state: GateState, what: str, who: int) -> Passed:
@@ -65,55 +82,79 @@ class Turnstile:
         return passed
 
     def _ask(self, state: GateState, what: str, who: int) -> Passed:
-        gate = self._gate
+        permits, waiter = self._permits, _Waiter(who)
         self._set(state)
-        ticket: Permit | None = None
+        permit: Permit | None = None
         granted = True
+        # Who waits registers first and looks afterwards, as ``Resources`` does.
+        if what in ("enter", "begin write", "drain"):
+            permits.wait_for_change(waiter)
         match what:
-            case "enter":
-                ticket = gate.enter(_Waiter(who))
-            case "try to enter":
-                ticket = gate.enter(None)
-            case "begin write":
-                ticket = gate.begin_write(_Waiter(who))
+            case "enter" | "try to enter":
+                permit = permits.enter(_LEASE_S)
+                granted = permit is not None
+            case "begin write" | "try to write":
+                permit = permits.begin_write()
+                granted = permit is not None
             case "drain":
-                granted = gate.drain(_seat(who), _Waiter(who))
+                granted = permits.drain(self._permit(_seat(who)))
             case "end write":
-                gate.release(_write(who))
+                permits.release(_write(who))
             case "leave":
-                gate.release(_seat(who))
+                permits.release(_seat(who))
             case _:
                 raise ValueError(what)
-        if what in ("enter", "try to enter", "begin write"):
-            granted = ticket is not None
-        after = self._get(ticket.number if ticket is not None else 0, who)
-        if ticket is not None:
-            ticket._gate = None  # The model gives it back, by who has it.
-        return Passed(after, granted, gate.ended > 0)
+        if granted:
+            permits.unregister(waiter)
+        after = self._get(permit.number if permit is not None else 0, who)
+        if self._lenient and what == "begin write" and not granted:
+            after = after._replace(waiting=tuple(sorted({*state.waiting, who})))
+        if permit is not None:
+            permit._permits = None  # The model gives it back, by who has it.
+        return Passed(after, granted, permits.ended > 0)
 
     def _set(self, state: GateState) -> None:
-        gate = self._gate
-        gate._seat = _seat(state.seat) if state.seat >= 0 else 0
-        gate._seat_until = 1.0 if state.seat >= 0 and not state.overdue else 0.0
-        gate._writes = {_write(who) for who in state.writes}
-        gate._waiters = [_Waiter(who) for who in state.waiting]
-        gate._door_closed = state.door_closed
-        gate.ended = 0
+        has_seat = state.seat >= 0
+        waiters = Waiters()
+        for who in state.waiting:
+            waiters.add(_Waiter(who))
+        self._permits._cell.set(
+            _State(
+                renewal=weakref.ref(self._permit(_seat(state.seat))) if has_seat else None,
+                number=_seat(state.seat) if has_seat else 0,
+                until=_LEASE_S if has_seat and not state.overdue else 0.0,
+                door_closed=state.door_closed,
+                writes={
+                    _write(who): weakref.ref(self._permit(_write(who))) for who in state.writes
+                },
+                waiters=waiters,
+            )
+        )
+
+    def _permit(self, number: int) -> Permit:
+        """Return a permit that the model knows, and that is not given back when it is garbage."""
+        permit = self._known.get(number)
+        if permit is None:
+            permit = self._known[number] = Permit(self._permits, None)
+            permit._permits = None
+            permit.number = number
+        return permit
 
     def _get(self, new: int, who: int) -> GateState:
-        gate = self._gate
-        seat = gate._seat
-        writes = (who if number == new else _whose(number) for number in gate._writes)
+        state = self._permits._cell.value
+        seat = state.number
+        writes = (who if number == new else _whose(number) for number in state.writes)
+        waiting = state.waiters._waiting.values()
         return GateState(
             -1 if not seat else who if seat == new else _whose(seat),
             tuple(sorted(writes)),
-            tuple(sorted(waiter.who for waiter in gate._waiters if isinstance(waiter, _Waiter))),
-            gate._door_closed,
-            bool(seat) and gate._seat_until <= 0.0,
+            tuple(sorted({each.who for each in waiting if isinstance(each, _Waiter)})),
+            state.door_closed,
+            bool(seat) and state.until <= 0.0,
         )
 
 
-# Tickets that the model knows have numbers that the gate never gives.
+# Permits that the model knows have numbers that the real ones never have.
 def _seat(who: int) -> int:
     return -2 * who - 2
 

@@ -7,24 +7,47 @@ from __future__ import annotations
 
 import enum
 import json
-from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from httpx_cobo_auth._protocol.effects import ExchangeReply, ResponseSummary
-from httpx_cobo_auth._protocol.flow import Call, CoboFlow
-from tests.exploration.players import Actor, Broken
+from tests.exploration.players import Broken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from httpx_cobo_auth._protocol.records import Version
 
-    from httpx_cobo_auth._protocol.effects import Flow
-
-__all__ = ["Caller", "Cobo", "Injected", "Phase", "Process", "Scenario", "World"]
+__all__ = [
+    "GO",
+    "Caller",
+    "Cobo",
+    "Doubt",
+    "Injected",
+    "Move",
+    "Phase",
+    "Process",
+    "World",
+    "number_of",
+    "reply",
+]
 
 LIFETIME_S = 43199
 ACCEPTED = ResponseSummary(200)
 FAILED = ResponseSummary(500, 1000)
+
+
+GO = "go"
+
+
+class Move(NamedTuple):
+    """One thing that can happen.
+
+    Attributes:
+        who: the caller's place; -1 for nobody.
+        what: ``GO``, or what is done to it.
+
+    """
+
+    who: int
+    what: str
 
 
 class Phase(enum.IntEnum):
@@ -77,6 +100,10 @@ class Caller(NamedTuple):
         excused: whether its write may meet a dead token.
         status: of the last answer to its request.
         answer: number of the answer on its way.
+        renewal: whether it is a renewal that runs on its own.
+        reached: whether that has got as far as to the store's lock.
+        mine: whether the renewal that it waits for was started for it.
+        error: number of what that one ended with.
 
     """
 
@@ -97,6 +124,10 @@ class Caller(NamedTuple):
     excused: bool = False
     status: int = 0
     answer: int = 0
+    renewal: bool = False
+    reached: bool = False
+    mine: bool = False
+    error: int = 0
 
 
 class Doubt(enum.IntEnum):
@@ -190,6 +221,10 @@ class World(NamedTuple):
         overdue: how often a seat may yet be taken over.
         lapses: how often the store's lock may yet lapse.
         revocations: how often Cobo may yet revoke the token by itself.
+        crashes: how often a process may yet die.
+        late: number of a record whose saving is under way although its caller was told that the
+            store failed, and of the version that it replaces; ``None`` for none.
+        leaked: access tokens that were sent where they should not have been, and by which process.
         injected: what has been done to the run so far.
 
     """
@@ -205,86 +240,10 @@ class World(NamedTuple):
     overdue: int = 0
     lapses: int = 0
     revocations: int = 0
+    crashes: int = 0
+    late: tuple[int, Version] | None = None
+    leaked: tuple[tuple[int, int], ...] = ()
     injected: Injected = Injected.NOTHING
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """Where a run begins, who calls, and what may happen to them.
-
-    Attributes:
-        name: of the scenario.
-        actors: who calls.
-        left: seconds that the held token has to live; ``None`` for no token.
-        stored: whether the token is in the store only.
-        noted: whether the store notes an exchange whose owner is gone.
-        revoked: whether the token is dead from the start.
-        refusal: how Cobo answers a dead token.
-        accepts: whether Cobo accepts any token at all.
-        refuses: whether the token endpoint refuses everything.
-        grants: whether the refresh token is any good.
-        shared: whether there are other processes, so that the store is one they share.
-        exchanges: how many there may be where nothing goes wrong.
-        spare: how often each caller may be cancelled, or something of it fail.
-        mishaps: how often that may happen in all.
-        waits: how often waiting may time out.
-        jump: seconds that pass at once, at any moment.
-        overdue: how often a seat may be taken over.
-        lapses: how often the store's lock may lapse.
-        revocations: how often Cobo may revoke the token by itself.
-
-    """
-
-    name: str
-    actors: tuple[Actor, ...]
-    left: float | None
-    stored: bool = False
-    noted: bool = False
-    revoked: bool = False
-    refusal: ResponseSummary = FAILED
-    accepts: bool = True
-    refuses: bool = False
-    grants: bool = True
-    shared: bool = False
-    exchanges: int = 1
-    spare: int = 1
-    mishaps: int = 3
-    waits: int = 0
-    jump: float = 0.0
-    overdue: int = 0
-    lapses: int = 0
-    revocations: int = 0
-
-
-class _Url(NamedTuple):
-    path: str
-
-
-def request(
-    name: str = "",
-    *,
-    write: bool = False,
-    bad: bool = False,
-    process: int = 0,
-    good: tuple[object, ...] = (200,),
-) -> Actor:
-    """Give somebody who sends a request."""
-    name = name or ("write" if write else "read")
-    return Actor(
-        name,
-        _starting(name, write),
-        sends=True,
-        write=write,
-        bad=bad,
-        process=process,
-        good=frozenset(good),
-    )
-
-
-@cache
-def _starting(name: str, write: bool) -> Callable[[CoboFlow], Flow[Any]]:  # noqa: FBT001
-    method, url = "POST" if write else "GET", _Url(f"/{name}")
-    return lambda flow: flow.request(Call(method, url, write))
 
 
 def reply(token: int) -> ExchangeReply:

@@ -181,7 +181,7 @@ class TestFollowed:
         """Nothing is exposed. What httpx sends on is signed for another path, and refused."""
         here.inject("/v2/echo", "redirect", url=f"{here.environment.base_url}/wallets")
         response = get("/echo")
-        assert (response.status_code, response.json()["error_code"]) == (401, 2023)
+        assert (response.status_code, response.json()["error_code"]) == (401, 2024)
         assert here.counters.exchanges == 1
         get("/wallets").raise_for_status()
         assert here.counters.exchanges == 1

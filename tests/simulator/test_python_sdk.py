@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from httpx_cobo_auth.testing import CoboSimulator
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+OTHER_ORG = "11111111-2222-4333-8444-555555555555"
 waas: Any = cobo_waas2  # generated code, typed in part: fields that always come are Optional
 
 
@@ -59,11 +61,8 @@ class Sdk:
 
 @pytest.fixture
 def served() -> Iterator[CoboSimulator]:
-    """A simulator on real time, as the SDK reads the machine's clock.
-
-    Nonces go unchecked: two requests of the SDK within one millisecond have the same.
-    """
-    simulator = CoboSimulator(check_nonce=False)
+    """A simulator as it is by default, on real time, as the SDK reads the machine's clock."""
+    simulator = CoboSimulator()
     with simulator.serve():
         yield simulator
 
@@ -121,6 +120,41 @@ def test_the_sdk_makes_transfers(served: CoboSimulator, sdk: Sdk) -> None:
     assert listed.source.actual_instance.wallet_id == wallet_id
     assert sdk.transactions.get_transaction_by_id(transaction_id).request_id == request_id
     assert served.counters.executed_writes == 1
+
+
+def test_the_sdk_may_call_twice_within_a_millisecond(
+    served: CoboSimulator, sdk: Sdk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sends one nonce twice, which Cobo does not forbid; it is counted."""
+    sdk.first_token()
+    now = time.time() + 1
+    monkeypatch.setattr(time, "time", lambda: now)
+    sdk.wallets.list_wallets()
+    sdk.transactions.list_transactions()
+    assert served.counters.nonce_reused == 1
+
+
+@pytest.mark.usefixtures("sdk")  # which tells the SDK whose signature to expect
+def test_the_sdk_may_have_a_secp256k1_key(served: CoboSimulator) -> None:
+    """An API key of the other kind, which needs no token."""
+    configuration = waas.Configuration(
+        api_private_key="22" * 32, curve_type="SECP256K1", host=served.environment.base_url
+    )
+    served.add_api_key(configuration.signer.get_public_key())
+    with waas.ApiClient(configuration) as client:
+        assert len(waas.WalletsApi(client).list_wallets().data) == 3
+        client.rest_client.pool_manager.clear()
+
+
+def test_the_sdk_sees_the_documented_codes(served: CoboSimulator, sdk: Sdk) -> None:
+    """2028 for what is not there, 4001 for another organization's."""
+    sdk.first_token()
+    served.add_org(OTHER_ORG)
+    other = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{OTHER_ORG}/1"))
+    for wallet_id, status, code in ((str(uuid.uuid4()), 404, 2028), (other, 403, 4001)):
+        with pytest.raises(waas.ApiException) as refused:
+            sdk.wallets.get_wallet_by_id(wallet_id)
+        assert (refused.value.status, refused.value.data.error_code) == (status, code)
 
 
 def test_the_sdk_sees_a_dead_token_as_500(served: CoboSimulator, sdk: Sdk) -> None:
