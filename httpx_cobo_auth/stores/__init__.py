@@ -1,7 +1,5 @@
 """Where tokens live, and who may renew them; and what a store of one's own is made of."""
 
-from typing import TYPE_CHECKING, Any
-
 from httpx_cobo_auth._protocol.backoff import Backoff
 from httpx_cobo_auth._protocol.records import (
     PendingExchange,
@@ -20,11 +18,7 @@ from httpx_cobo_auth.stores.keyring import KeyringStore
 from httpx_cobo_auth.stores.memory import MemoryStore
 from httpx_cobo_auth.stores.redis import RedisStore
 
-if TYPE_CHECKING:
-    from httpx_cobo_auth.stores.sql import AsyncSqlStore, SqlStore
-
 __all__ = [
-    "AsyncSqlStore",
     "AsyncStoreLock",
     "AsyncTokenStore",
     "Backoff",
@@ -35,7 +29,6 @@ __all__ = [
     "Record",
     "RedisStore",
     "RenewalThrottle",
-    "SqlStore",
     "StoreKey",
     "StoreLock",
     "Token",
@@ -46,15 +39,3 @@ __all__ = [
     "decode",
     "encode",
 ]
-
-_LAZY = {"AsyncSqlStore", "SqlStore"}
-
-
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - as of any module
-    """Import what is seldom needed when it is first asked for."""
-    if name not in _LAZY:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    from httpx_cobo_auth.stores import sql  # noqa: PLC0415 - see above
-
-    return getattr(sql, name)

@@ -60,8 +60,9 @@ class TokenStore(Protocol):
 
     - ``blocking = False`` says that no method ever waits, so that async clients call them
       directly.
-    - ``identity``, hashable, says which store objects are the same store; by default each is its
-      own.
+    - ``identity``, hashable, says which store objects are the same store: equal for those that
+      open the same records, so that they share what this process knows of a token. By default,
+      and where it is ``None``, each object is a store of its own.
     - ``keys()`` returns a list of the ``StoreKey`` of each record that the store holds, for
       listings. Records that cannot be understood are left out. Absent where a store cannot list.
     - ``close()`` lets go of what the store holds open.

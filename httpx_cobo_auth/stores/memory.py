@@ -25,8 +25,8 @@ class MemoryStore(Uncopied):
     """Keeps tokens in this process's memory; the default.
 
     Every process that uses one of its own asks Cobo for a token of its own: for several
-    processes take a ``FileStore``, for several hosts a ``RedisStore`` or ``SqlStore``. A forked
-    child starts with an empty one, for a refresh token works only once.
+    processes take a ``FileStore``, for several hosts a ``RedisStore``. A forked child
+    starts with an empty one, for a refresh token works only once.
     """
 
     shared = False
@@ -74,7 +74,7 @@ class MemoryStore(Uncopied):
         ``ttl`` does not matter: who dies here takes the whole store along.
         """
         del ttl
-        lock = _Lock(self, key)
+        lock = _Lock(self._locks, key)
         reference = weakref.ref(lock)
 
         def change(
@@ -87,28 +87,23 @@ class MemoryStore(Uncopied):
 
         return lock if self._locks.update(change) else None
 
-    def unlock(self, lock: _Lock) -> None:
-        """Give the right to renew back, if that lock has it; what its ``release`` does."""
-
-        def change(
-            locks: Mapping[StoreKey, weakref.ref[_Lock]],
-        ) -> tuple[Mapping[StoreKey, weakref.ref[_Lock]], None]:
-            held = locks.get(lock.key)
-            if held is None or held() is not lock:
-                return locks, None
-            return {key: other for key, other in locks.items() if key != lock.key}, None
-
-        self._locks.update(change)
-
 
 class _Lock:
-    def __init__(self, store: MemoryStore, key: StoreKey) -> None:
-        self._store = store
-        self.key = key
+    def __init__(self, locks: Cell[Mapping[StoreKey, weakref.ref[_Lock]]], key: StoreKey) -> None:
+        self._locks = locks
+        self._key = key
 
     def remaining(self) -> float:
-        held = self._store._locks.value.get(self.key)  # noqa: SLF001 - its own store
+        held = self._locks.value.get(self._key)
         return math.inf if held is not None and held() is self else 0.0
 
     def release(self) -> None:
-        self._store.unlock(self)
+        def change(
+            locks: Mapping[StoreKey, weakref.ref[_Lock]],
+        ) -> tuple[Mapping[StoreKey, weakref.ref[_Lock]], None]:
+            held = locks.get(self._key)
+            if held is None or held() is not self:
+                return locks, None
+            return {key: other for key, other in locks.items() if key != self._key}, None
+
+        self._locks.update(change)
