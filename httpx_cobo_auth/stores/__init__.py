@@ -12,6 +12,7 @@ from httpx_cobo_auth._protocol.records import (
 from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth._protocol.tokens import Token
 from httpx_cobo_auth.stores._bytes import decode, encode
+from httpx_cobo_auth.stores._urls import store_from_url
 from httpx_cobo_auth.stores.base import AsyncStoreLock, AsyncTokenStore, StoreLock, TokenStore
 from httpx_cobo_auth.stores.file import FileStore
 from httpx_cobo_auth.stores.keyring import KeyringStore
@@ -38,4 +39,5 @@ __all__ = [
     "Version",
     "decode",
     "encode",
+    "store_from_url",
 ]

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from httpx_cobo_auth.errors import ConfigurationError
 from httpx_cobo_auth.stores._checks import Secret
 from httpx_cobo_auth.stores._folder_modes import UnsafeFolderError, require_private
 
@@ -144,8 +145,17 @@ class Folder:
 
 
 def absolute(path: str | os.PathLike[str]) -> Path:
-    """Give an absolute path, ``~`` expanded, without looking at the file system."""
-    expanded = Path(path).expanduser()
+    """Return an absolute path, ``~`` expanded, without looking at the file system.
+
+    Raises:
+        ConfigurationError: it begins with ``~``, and there is no home directory.
+
+    """
+    try:
+        expanded = Path(path).expanduser()
+    except RuntimeError:
+        message = f"cannot expand {str(path)!r}: this user has no home directory; name a folder"
+        raise ConfigurationError(message) from None
     if not expanded.is_absolute():
         expanded = Path.cwd() / expanded
     return Path(os.path.normpath(expanded))

@@ -74,7 +74,7 @@ class MemoryStore(Uncopied):
         ``ttl`` does not matter: who dies here takes the whole store along.
         """
         del ttl
-        lock = _Lock(self._locks, key)
+        lock = _Lock(self, self._locks, key)
         reference = weakref.ref(lock)
 
         def change(
@@ -87,23 +87,34 @@ class MemoryStore(Uncopied):
 
         return lock if self._locks.update(change) else None
 
+    def unlock(self, lock: _Lock) -> None:
+        """Give the right to renew back, if that lock has it; what its ``release`` does."""
 
-class _Lock:
-    def __init__(self, locks: Cell[Mapping[StoreKey, weakref.ref[_Lock]]], key: StoreKey) -> None:
-        self._locks = locks
-        self._key = key
-
-    def remaining(self) -> float:
-        held = self._locks.value.get(self._key)
-        return math.inf if held is not None and held() is self else 0.0
-
-    def release(self) -> None:
         def change(
             locks: Mapping[StoreKey, weakref.ref[_Lock]],
         ) -> tuple[Mapping[StoreKey, weakref.ref[_Lock]], None]:
-            held = locks.get(self._key)
-            if held is None or held() is not self:
+            held = locks.get(lock.key)
+            if held is None or held() is not lock:
                 return locks, None
-            return {key: other for key, other in locks.items() if key != self._key}, None
+            return {key: other for key, other in locks.items() if key != lock.key}, None
 
         self._locks.update(change)
+
+
+class _Lock:
+    def __init__(
+        self,
+        store: MemoryStore,
+        locks: Cell[Mapping[StoreKey, weakref.ref[_Lock]]],
+        key: StoreKey,
+    ) -> None:
+        self._store = store
+        self._locks = locks
+        self.key = key
+
+    def remaining(self) -> float:
+        held = self._locks.value.get(self.key)
+        return math.inf if held is not None and held() is self else 0.0
+
+    def release(self) -> None:
+        self._store.unlock(self)
