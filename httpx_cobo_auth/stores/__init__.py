@@ -18,8 +18,10 @@ from httpx_cobo_auth.stores.file import FileStore
 from httpx_cobo_auth.stores.keyring import KeyringStore
 from httpx_cobo_auth.stores.memory import MemoryStore
 from httpx_cobo_auth.stores.redis import RedisStore
+from httpx_cobo_auth.stores.sql import AsyncSqlStore, SqlStore
 
 __all__ = [
+    "AsyncSqlStore",
     "AsyncStoreLock",
     "AsyncTokenStore",
     "Backoff",
@@ -30,6 +32,7 @@ __all__ = [
     "Record",
     "RedisStore",
     "RenewalThrottle",
+    "SqlStore",
     "StoreKey",
     "StoreLock",
     "Token",

@@ -24,15 +24,15 @@ from httpx_cobo_auth.stores._checks import Secret, Trouble, attempt
 from httpx_cobo_auth.stores._folder import name_for
 from httpx_cobo_auth.stores._records_json import decode, encode, key_of
 from httpx_cobo_auth.stores._redis_client import checked_client, client_from_url
-from httpx_cobo_auth.stores._redis_lock import RedisLocks
+from httpx_cobo_auth.stores._redis_lock import redis_locks
 from httpx_cobo_auth.stores._uncopied import Uncopied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from httpx_cobo_auth._protocol.records import Record, StoreKey, Version
+    from httpx_cobo_auth.stores._lapsing import LapsingHold
     from httpx_cobo_auth.stores._redis_client import RedisClient
-    from httpx_cobo_auth.stores._redis_lock import RedisHold
 
 __all__ = ["RedisStore"]
 
@@ -114,7 +114,7 @@ class RedisStore(Uncopied):
             )
         finally:
             del url_or_client  # A traceback with locals must not show a password in it.
-        self._locks = RedisLocks(self._client)
+        self._locks = redis_locks(self._client)
 
     @property
     def identity(self) -> Hashable:
@@ -178,7 +178,7 @@ class RedisStore(Uncopied):
         if outcome != "saved":
             raise self._corrupt(key, outcome)
 
-    def try_lock(self, key: StoreKey, *, ttl: float) -> RedisHold | None:
+    def try_lock(self, key: StoreKey, *, ttl: float) -> LapsingHold | None:
         """Take the right to renew if nobody has it, for ``ttl`` seconds.
 
         Raises:

@@ -18,6 +18,7 @@ import pytest
 
 from httpx_cobo_auth._protocol.records import Record, StoreKey
 from httpx_cobo_auth._protocol.tokens import Token
+from tests.stores.databases import MariaServer, PostgresServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -205,6 +206,36 @@ def redis_server(shared_redis: RedisServer) -> RedisServer:
     with shared_redis.client() as client:
         client.flushall()
     return shared_redis
+
+
+@pytest.fixture(scope="session")
+def shared_postgres() -> Iterator[PostgresServer]:
+    """Start a PostgreSQL once."""
+    server = PostgresServer()
+    yield server
+    server.end()
+
+
+@pytest.fixture
+def postgres(shared_postgres: PostgresServer) -> PostgresServer:
+    """Give a PostgreSQL without our table."""
+    shared_postgres.empty()
+    return shared_postgres
+
+
+@pytest.fixture(scope="session")
+def shared_mariadb() -> Iterator[MariaServer]:
+    """Start a MariaDB once."""
+    server = MariaServer()
+    yield server
+    server.end()
+
+
+@pytest.fixture
+def mariadb(shared_mariadb: MariaServer) -> MariaServer:
+    """Give a MariaDB without our table."""
+    shared_mariadb.empty()
+    return shared_mariadb
 
 
 @pytest.fixture(scope="session")
