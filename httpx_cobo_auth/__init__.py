@@ -6,10 +6,12 @@ with ``auth.client()`` or ``auth.async_client()``.
 
 from httpx_cobo_auth._auth.httpx import CoboAuth, CoboOAuth
 from httpx_cobo_auth._auth.portal import PortalApp
+from httpx_cobo_auth._protocol.records import Trust
 from httpx_cobo_auth._protocol.secp256k1 import Secp256k1Signer
 from httpx_cobo_auth._protocol.settings import Timeouts
 from httpx_cobo_auth._protocol.signing import Ed25519Signer, Signer
-from httpx_cobo_auth._protocol.tokens import Token
+from httpx_cobo_auth._protocol.status import TokenStatus
+from httpx_cobo_auth._protocol.tokens import Token, TokenState
 from httpx_cobo_auth.environment import DEVELOPMENT, PRODUCTION, SANDBOX, Environment
 from httpx_cobo_auth.errors import (
     AsyncStoreError,
@@ -74,8 +76,11 @@ __all__ = [
     "TokenEndpointError",
     "TokenRefusedError",
     "TokenReplyError",
+    "TokenState",
+    "TokenStatus",
     "TokenStore",
     "TokenUnavailableError",
+    "Trust",
     "UnsafeRequestError",
     "UnsignableRequestError",
     "WrongOriginError",

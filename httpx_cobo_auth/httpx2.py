@@ -23,8 +23,9 @@ except ModuleNotFoundError as _missing:
     message = "httpx_cobo_auth.httpx2 needs httpx2: pip install 'httpx-cobo-auth[httpx2]'"
     raise ModuleNotFoundError(message, name="httpx2") from _missing
 
-from httpx_cobo_auth._auth.base import OAuth, PlainAuth
+from httpx_cobo_auth._auth.base import OAuth
 from httpx_cobo_auth._auth.clients import BoundAuth, SafeAsyncClient, SafeClient, client_options
+from httpx_cobo_auth._auth.plain import PlainAuth
 from httpx_cobo_auth._auth.portal import Portal
 
 __all__ = ["CoboAuth", "CoboOAuth", "PortalApp"]

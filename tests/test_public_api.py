@@ -60,7 +60,8 @@ EXPORTED = [
     *("ResponseSignatureError", "Secp256k1Signer", "Signer", "SignerError"),
     *("StoreConflictError", "StoreCorruptError"),
     *("StoreError", "StoreUnavailableError", "Timeouts", "Token", "TokenEndpointError"),
-    *("TokenRefusedError", "TokenReplyError", "TokenStore", "TokenUnavailableError"),
+    *("TokenRefusedError", "TokenReplyError", "TokenState", "TokenStatus", "TokenStore"),
+    *("TokenUnavailableError", "Trust"),
     *("UnsafeRequestError", "UnsignableRequestError", "WrongOriginError"),
 ]
 

@@ -9,25 +9,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, cast
 
-from httpx_cobo_auth._auth.config import App, app_from_env, key_from_env
+from httpx_cobo_auth._auth.config import App, app_from_env
 from httpx_cobo_auth._confidential import Confidential
 from httpx_cobo_auth._identity import canonical_org_id
+from httpx_cobo_auth._protocol.tokens import DEFAULT_LIFETIME_S
 from httpx_cobo_auth._runtime.driving import async_flow, run_async, run_sync, sync_flow
 from httpx_cobo_auth._runtime.family import require_client
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import AsyncGenerator, Generator
+    from collections.abc import AsyncGenerator, Callable, Generator
 
     from httpx_cobo_auth._auth.config import Options
     from httpx_cobo_auth._protocol.effects import Flow
+    from httpx_cobo_auth._protocol.settings import Timeouts
     from httpx_cobo_auth._protocol.signing import Signer
+    from httpx_cobo_auth._protocol.status import TokenStatus
     from httpx_cobo_auth._protocol.tokens import HeldToken, Token
     from httpx_cobo_auth._runtime.session import Session
     from httpx_cobo_auth.clock import Clock
-    from httpx_cobo_auth.environment import Environment
+    from httpx_cobo_auth.environment import Environment, EnvironmentName
+    from httpx_cobo_auth.events import Event
+    from httpx_cobo_auth.stores.base import AsyncTokenStore, TokenStore
 
-__all__ = ["FlowAuth", "OAuth", "PlainAuth", "public_name"]
+__all__ = ["FlowAuth", "OAuth", "public_name"]
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
@@ -61,73 +66,23 @@ class FlowAuth(Confidential, Generic[_Request, _Response]):
         return cast("AsyncGenerator[_Request, _Response]", flow)
 
 
-class PlainAuth(FlowAuth[_Request, _Response]):
-    """Cobo Auth: every request signed by an API key, without a token."""
-
-    _with_token = False
-
-    def __init__(
-        self,
-        *,
-        api_secret: str | Signer,
-        environment: Environment | str,
-        verify_responses: bool = False,
-        clock: Clock | None = None,
-    ) -> None:
-        """Bind the key to the environment."""
-        try:
-            app = App(
-                client_id="-",
-                app_secret=api_secret,
-                environment=environment,
-                verify_responses=verify_responses,
-                clock=clock,
-            )
-        finally:
-            del api_secret  # A traceback with locals must not show it.
-        self.environment: Environment = app.environment
-        self._session = app.session("-")
-
-    @classmethod
-    def from_env(
-        cls,
-        *,
-        environment: Environment | str | None = None,
-        verify_responses: bool = False,
-        clock: Clock | None = None,
-    ) -> Self:
-        """Make one from ``COBO_API_SECRET`` and ``COBO_ENV``, as Cobo's own tools name them.
-
-        Args:
-            environment: instead of ``COBO_ENV``, which knows Cobo's own three only.
-            verify_responses: as for the class itself.
-            clock: as for the class itself.
-
-        Raises:
-            ConfigurationError: one of the variables is not set, or cannot be used.
-
-        """
-        given = key_from_env(environment)
-        return cls(**given, verify_responses=verify_responses, clock=clock)
-
-    def __repr__(self) -> str:
-        """Show where the key is good for, and nothing of it."""
-        if not hasattr(self, "_session"):  # Its making fails, and a tracker shows locals.
-            return f"<{public_name(self)}>"
-        return f"{public_name(self)}(environment={self.environment.name!r})"
-
-
 class OAuth(FlowAuth[_Request, _Response], Generic[_Request, _Response, _Client, _AsyncClient]):
     """Cobo OAuth: every request signed by the app key, and with an Org Access Token."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all by name; users shall see them
         self,
         *,
         client_id: str,
         app_secret: str | Signer,
         org_id: str | uuid.UUID,
-        environment: Environment | str,
-        **options: Unpack[Options],
+        environment: EnvironmentName | Environment,
+        store: TokenStore | AsyncTokenStore | None = None,
+        replay_writes: bool = False,
+        verify_responses: bool = False,
+        on_event: Callable[[Event], object] | None = None,
+        timeouts: Timeouts | None = None,
+        default_token_lifetime: float = DEFAULT_LIFETIME_S,
+        clock: Clock | None = None,
     ) -> None:
         """Bind the app's key, the organization and the environment to a store."""
         try:
@@ -135,10 +90,16 @@ class OAuth(FlowAuth[_Request, _Response], Generic[_Request, _Response, _Client,
                 client_id=client_id,
                 app_secret=app_secret,
                 environment=environment,
-                **options,
+                store=store,
+                replay_writes=replay_writes,
+                verify_responses=verify_responses,
+                on_event=on_event,
+                timeouts=timeouts,
+                default_token_lifetime=default_token_lifetime,
+                clock=clock,
             )
         finally:
-            del app_secret, options  # A traceback with locals must not show it.
+            del app_secret  # A traceback with locals must not show it.
         self._app = app
         self._session = app.session(canonical_org_id(org_id))
 
@@ -155,7 +116,7 @@ class OAuth(FlowAuth[_Request, _Response], Generic[_Request, _Response, _Client,
         cls,
         *,
         org_id: str | uuid.UUID,
-        environment: Environment | str | None = None,
+        environment: EnvironmentName | Environment | None = None,
         **options: Unpack[Options],
     ) -> Self:
         """Make one from ``COBO_APP_CLIENT_ID``, ``COBO_APP_SECRET`` and ``COBO_ENV``.
@@ -219,6 +180,22 @@ class OAuth(FlowAuth[_Request, _Response], Generic[_Request, _Response, _Client,
         """
         return self._run(client, self._session.flow.renew())
 
+    def status(self, *, refresh: bool = False) -> TokenStatus:
+        """Return what is known of the token, without any secret.
+
+        Changes nothing, sends nothing, and waits for no renewal.
+
+        Args:
+            refresh: whether to look into the store first. Without it, only what this process
+                knows is told, which is nothing before its first request.
+
+        Raises:
+            StoreError: the store cannot be read.
+
+        """
+        flow = self._session.flow
+        return run_sync(self._session, flow.stored_status()) if refresh else flow.status()
+
     def forget(self) -> None:
         """Drop the token, here and in the store; the next request gets a first one.
 
@@ -236,6 +213,11 @@ class OAuth(FlowAuth[_Request, _Response], Generic[_Request, _Response, _Client,
     async def arenew(self, client: _AsyncClient) -> Token:
         """Get a new token now, as ``renew`` does, in asyncio or trio."""
         return await self._arun(client, self._session.flow.renew())
+
+    async def astatus(self, *, refresh: bool = False) -> TokenStatus:
+        """Return what is known of the token, as ``status`` does, in asyncio or trio."""
+        flow = self._session.flow
+        return await run_async(self._session, flow.stored_status()) if refresh else flow.status()
 
     async def aforget(self) -> None:
         """Drop the token, as ``forget`` does, in asyncio or trio."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import os
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from httpx_cobo_auth._protocol.nonces import nonces_of
 from httpx_cobo_auth._protocol.records import StoreKey
 from httpx_cobo_auth._protocol.settings import Settings, Timeouts
 from httpx_cobo_auth._protocol.signing import signer_from
+from httpx_cobo_auth._protocol.tokens import DEFAULT_LIFETIME_S, LONGEST_LIFETIME_S
 from httpx_cobo_auth._runtime.requests import Wire
 from httpx_cobo_auth._runtime.session import Session
 from httpx_cobo_auth.clock import SystemClock
@@ -19,17 +19,18 @@ from httpx_cobo_auth.stores.base import TokenStore
 from httpx_cobo_auth.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from httpx_cobo_auth._protocol.signing import Signer
     from httpx_cobo_auth.clock import Clock
-    from httpx_cobo_auth.environment import Environment
+    from httpx_cobo_auth.environment import Environment, EnvironmentName
     from httpx_cobo_auth.events import Event
     from httpx_cobo_auth.stores.base import AsyncTokenStore
 
 __all__ = ["App", "AppArguments", "KeyArguments", "Options", "app_from_env", "key_from_env"]
 
 _SYSTEM_CLOCK = SystemClock()
+_LIFETIMES = "a number of seconds, more than 0 and at most 366 days"
 
 
 class AppArguments(TypedDict):
@@ -37,24 +38,25 @@ class AppArguments(TypedDict):
 
     client_id: str
     app_secret: str
-    environment: Environment | str
+    environment: Environment
 
 
 class KeyArguments(TypedDict):
     """What ``CoboAuth`` has to be given."""
 
     api_secret: str
-    environment: Environment | str
+    environment: Environment
 
 
 class Options(TypedDict, total=False):
-    """What ``CoboOAuth`` and ``PortalApp`` can be given besides; they say what each means."""
+    """What ``from_env`` and tests hand on to ``CoboOAuth`` and ``PortalApp``, which explain it."""
 
     store: TokenStore | AsyncTokenStore | None
     replay_writes: bool
     verify_responses: bool
     on_event: Callable[[Event], object] | None
     timeouts: Timeouts | None
+    default_token_lifetime: float
     clock: Clock | None
 
 
@@ -66,41 +68,47 @@ class App:
 
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all by name; users shall see them
         self,
         *,
         client_id: str,
         app_secret: str | Signer,
-        environment: Environment | str,
-        **options: Unpack[Options],
+        environment: EnvironmentName | Environment,
+        store: TokenStore | AsyncTokenStore | None = None,
+        replay_writes: bool = False,
+        verify_responses: bool = False,
+        on_event: Callable[[Event], object] | None = None,
+        timeouts: Timeouts | None = None,
+        default_token_lifetime: float = DEFAULT_LIFETIME_S,
+        clock: Clock | None = None,
     ) -> None:
         """Check what is given."""
         try:
             signer = signer_from(app_secret)
         finally:
             del app_secret  # A traceback with locals must not show it.
-        unknown = ", ".join(repr(name) for name in options if name not in _OPTIONS)
-        if unknown:
-            del options  # One of them may be a misspelt secret.
-            message = f"unexpected keyword argument: {unknown}"
-            raise TypeError(message)
-        _check(options)
+        _check("store", store, _is_store, "a TokenStore or an AsyncTokenStore")
+        _check("replay_writes", replay_writes, _is_bool, "True or False")
+        _check("verify_responses", verify_responses, _is_bool, "True or False")
+        _check("on_event", on_event, _is_function, "a function")
+        _check("timeouts", timeouts, _is_timeouts, "a Timeouts")
+        _check("default_token_lifetime", default_token_lifetime, _is_lifetime, _LIFETIMES)
+        _check("clock", clock, _is_clock, "a Clock")
         self.client_id: str = _name("client_id", client_id)
         self.environment: Environment = environment_named(environment)
-        store = options.get("store")
         self._store = MemoryStore() if store is None else store
-        self._verify_responses = options.get("verify_responses", False)
-        self._on_event = options.get("on_event")
-        self._clock = clock = options.get("clock") or _SYSTEM_CLOCK
-        timeouts = options.get("timeouts") or Timeouts()
-        if self._verify_responses and self.environment.response_key is None:
+        self._verify_responses = verify_responses
+        self._on_event = on_event
+        self._clock = clock = clock or _SYSTEM_CLOCK
+        if verify_responses and self.environment.response_key is None:
             message = "verify_responses needs an environment with a response_key to verify by"
             raise ConfigurationError(message)
         self._settings = Settings(
-            replay_writes=options.get("replay_writes", False),
-            timeouts=timeouts,
+            replay_writes=replay_writes,
+            timeouts=timeouts or Timeouts(),
             verified=self.environment.response_key is not None,
             shared=self._store.shared,
+            default_lifetime=default_token_lifetime,
         )
         nonces = nonces_of(signer, self.environment, clock)
         self._wire = Wire(self.environment, signer, nonces, clock)
@@ -118,21 +126,17 @@ class App:
         )
 
 
-def _check(options: Mapping[str, object]) -> None:
-    for name, value in options.items():
-        fits, what = _OPTIONS[name]
-        if value is not None and not fits(value):
-            message = f"{name} must be {what}, not {_given(value)}"
-            raise ConfigurationError(message)
+def _check(name: str, value: object, fits: Callable[[object], bool], what: str) -> None:
+    if value is not None and not fits(value):
+        message = f"{name} must be {what}, not {_given(value)}"
+        raise ConfigurationError(message)
 
 
 def _given(value: object) -> str:
     """Return what was given, in words that show no secret."""
     if isinstance(value, type):
         return f"the class {value.__name__} itself: give an object of it"
-    if inspect.iscoroutinefunction(value):
-        return "an async function"
-    return type(value).__name__
+    return repr(value) if isinstance(value, int | float) else type(value).__name__
 
 
 def _is_bool(value: object) -> bool:
@@ -147,17 +151,20 @@ def _is_store(value: object) -> bool:
     return isinstance(value, TokenStore) and not isinstance(value, type)
 
 
-_OPTIONS: dict[str, tuple[Callable[[object], bool], str]] = {
-    "store": (_is_store, "a TokenStore or an AsyncTokenStore"),
-    "replay_writes": (_is_bool, "True or False"),
-    "verify_responses": (_is_bool, "True or False"),
-    "on_event": (callable, "a function"),
-    "timeouts": (lambda value: isinstance(value, Timeouts), "a Timeouts"),
-    "clock": (_is_clock, "a Clock"),
-}
+def _is_function(value: object) -> bool:
+    return callable(value) and not isinstance(value, type)
 
 
-def app_from_env(environment: Environment | str | None) -> AppArguments:
+def _is_lifetime(value: object) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 < cast("float", value) <= LONGEST_LIFETIME_S
+
+
+def _is_timeouts(value: object) -> bool:
+    return isinstance(value, Timeouts)
+
+
+def app_from_env(environment: EnvironmentName | Environment | None) -> AppArguments:
     """Read client ID, app secret and environment under the names that Cobo's own tools use.
 
     Args:
@@ -172,7 +179,7 @@ def app_from_env(environment: Environment | str | None) -> AppArguments:
     return AppArguments(client_id=client_id, app_secret=app_secret, environment=where)
 
 
-def key_from_env(environment: Environment | str | None) -> KeyArguments:
+def key_from_env(environment: EnvironmentName | Environment | None) -> KeyArguments:
     """Read API secret and environment under the names that Cobo's own tools use.
 
     Args:
@@ -186,7 +193,9 @@ def key_from_env(environment: Environment | str | None) -> KeyArguments:
     return KeyArguments(api_secret=api_secret, environment=where)
 
 
-def _from_env(names: list[str], environment: Environment | str | None) -> tuple[Any, ...]:
+def _from_env(
+    names: list[str], environment: EnvironmentName | Environment | None
+) -> tuple[Any, ...]:
     missing = [name for name in names if not os.environ.get(name)]
     if environment is None and not os.environ.get("COBO_ENV"):
         missing.append("COBO_ENV")

@@ -6,8 +6,9 @@ from typing import Any
 
 import httpx
 
-from httpx_cobo_auth._auth.base import OAuth, PlainAuth
+from httpx_cobo_auth._auth.base import OAuth
 from httpx_cobo_auth._auth.clients import BoundAuth, SafeAsyncClient, SafeClient, client_options
+from httpx_cobo_auth._auth.plain import PlainAuth
 
 __all__ = ["CoboAuth", "CoboOAuth"]
 
@@ -73,6 +74,8 @@ class CoboOAuth(OAuth[httpx.Request, httpx.Response, httpx.Client, httpx.AsyncCl
         on_event: called with an ``Event`` after each change of the token, and each failure.
             In the thread, or the event loop, of the request that brought it about.
         timeouts: how long things may take, in seconds.
+        default_token_lifetime: seconds that a token is taken to live whose reply does not say;
+            an hour. Cobo's documentation marks ``expires_in`` as optional.
         clock: where the time is read; by default the machine's own.
 
     Raises:

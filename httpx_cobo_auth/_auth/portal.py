@@ -9,13 +9,19 @@ from httpx_cobo_auth._auth.config import App, app_from_env
 from httpx_cobo_auth._auth.httpx import CoboOAuth
 from httpx_cobo_auth._confidential import Confidential
 from httpx_cobo_auth._identity import canonical_org_id
+from httpx_cobo_auth._protocol.tokens import DEFAULT_LIFETIME_S
 
 if TYPE_CHECKING:
     import uuid
+    from collections.abc import Callable
 
     from httpx_cobo_auth._auth.config import Options
+    from httpx_cobo_auth._protocol.settings import Timeouts
     from httpx_cobo_auth._protocol.signing import Signer
-    from httpx_cobo_auth.environment import Environment
+    from httpx_cobo_auth.clock import Clock
+    from httpx_cobo_auth.environment import Environment, EnvironmentName
+    from httpx_cobo_auth.events import Event
+    from httpx_cobo_auth.stores.base import AsyncTokenStore, TokenStore
 
 __all__ = ["Portal", "PortalApp"]
 
@@ -27,13 +33,19 @@ class Portal(Confidential, Generic[_Auth]):
 
     _kind: type[_Auth]
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all by name; users shall see them
         self,
         *,
         client_id: str,
         app_secret: str | Signer,
-        environment: Environment | str,
-        **options: Unpack[Options],
+        environment: EnvironmentName | Environment,
+        store: TokenStore | AsyncTokenStore | None = None,
+        replay_writes: bool = False,
+        verify_responses: bool = False,
+        on_event: Callable[[Event], object] | None = None,
+        timeouts: Timeouts | None = None,
+        default_token_lifetime: float = DEFAULT_LIFETIME_S,
+        clock: Clock | None = None,
     ) -> None:
         """Bind the app's key and the environment to a store."""
         try:
@@ -41,15 +53,21 @@ class Portal(Confidential, Generic[_Auth]):
                 client_id=client_id,
                 app_secret=app_secret,
                 environment=environment,
-                **options,
+                store=store,
+                replay_writes=replay_writes,
+                verify_responses=verify_responses,
+                on_event=on_event,
+                timeouts=timeouts,
+                default_token_lifetime=default_token_lifetime,
+                clock=clock,
             )
         finally:
-            del app_secret, options  # A traceback with locals must not show it.
+            del app_secret  # A traceback with locals must not show it.
         self._orgs: dict[str, _Auth] = {}
 
     @classmethod
     def from_env(
-        cls, *, environment: Environment | str | None = None, **options: Unpack[Options]
+        cls, *, environment: EnvironmentName | Environment | None = None, **options: Unpack[Options]
     ) -> Self:
         """Make one from ``COBO_APP_CLIENT_ID``, ``COBO_APP_SECRET`` and ``COBO_ENV``.
 
@@ -112,6 +130,7 @@ class PortalApp(Portal[CoboOAuth]):
         verify_responses: as for ``CoboOAuth``.
         on_event: as for ``CoboOAuth``; the event says which organization it is about.
         timeouts: as for ``CoboOAuth``.
+        default_token_lifetime: as for ``CoboOAuth``.
         clock: as for ``CoboOAuth``.
 
     Raises:

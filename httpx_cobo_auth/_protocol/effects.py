@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BeginWrite",
+    "Confirm",
     "CorrectClock",
     "Delegate",
     "Drain",
@@ -193,13 +194,18 @@ class Delegate(Effect["Entry | None"]):
     Attributes:
         request: what is wanted.
         timeout: seconds to wait; 0 to start it only.
-        until_locked: whether to wait only until it has the store's lock.
+        until_confirmed: whether to wait only until ``Confirm``.
 
     """
 
     request: RenewalRequest
     timeout: float
-    until_locked: bool = False
+    until_confirmed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm(Effect[None]):
+    """Let those go on who wait only to learn whether another process has renewed: it has not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from httpx_cobo_auth._protocol.maintenance import forget, look_for_newer, save_l
 from httpx_cobo_auth._protocol.records import Trust
 from httpx_cobo_auth._protocol.renew import obtain
 from httpx_cobo_auth._protocol.renewal_request import RenewalRequest
+from httpx_cobo_auth._protocol.status import status_of, with_record
 from httpx_cobo_auth._protocol.throttle import kind_of
 from httpx_cobo_auth._protocol.verdicts import Verdict, classify_response
 from httpx_cobo_auth.errors import CoboAuthError, RedirectedError, RenewalTimeoutError, StoreError
@@ -27,7 +28,9 @@ from httpx_cobo_auth.errors import CoboAuthError, RedirectedError, RenewalTimeou
 if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.account import Account
     from httpx_cobo_auth._protocol.effects import ResponseSummary
+    from httpx_cobo_auth._protocol.records import TokenTrust
     from httpx_cobo_auth._protocol.settings import Settings
+    from httpx_cobo_auth._protocol.status import TokenStatus
     from httpx_cobo_auth._protocol.tokens import HeldToken
 
 __all__ = ["Call", "CoboFlow", "signed_flow"]
@@ -199,6 +202,17 @@ class CoboFlow:
         message = "another renewal came first, again and again"
         raise RenewalTimeoutError(message)
 
+    def status(self) -> TokenStatus:
+        """Return what this process knows of the token."""
+        return status_of(self._account.known, self._account.clock)
+
+    def stored_status(self) -> Flow[TokenStatus]:
+        """Return the same, together with what the store knows."""
+        record = yield from Load()
+        account = self._account
+        known = with_record(account.known, record, account.clock) if record else account.known
+        return status_of(known, account.clock)
+
     def forget(self) -> Flow[None]:
         """Drop the token here and in the store."""
         return (yield from forget(self._account, self._settings))
@@ -207,7 +221,7 @@ class CoboFlow:
     def _choose(self, *, write: bool) -> Flow[HeldToken]:
         """Return the token to send; a write is in flight from here on."""
         account = self._account
-        tried: int | None = None
+        tried: tuple[int, TokenTrust] | None = None
         yield from save_later(account, self._settings)
         for _ in range(_MAX_RENEWALS):
             if write:
@@ -219,24 +233,27 @@ class CoboFlow:
             if write:
                 yield from EndWrite()
             if request is not None:
-                exchanges = account.known.exchanges
+                before = account.known
                 found = yield from obtain(account, self._settings, request)
-                if found is None or account.known.exchanges != exchanges:
-                    tried = account.known.exchanges
+                if found is None or account.known.exchanges != before.exchanges:
+                    tried = account.known.exchanges, before.trust
         message = "tokens expire, or are replaced, faster than they can be used"
         raise RenewalTimeoutError(message)
 
-    def _wanted(self, tried: int | None, *, write: bool) -> RenewalRequest | None:
+    def _wanted(
+        self, tried: tuple[int, TokenTrust] | None, *, write: bool
+    ) -> RenewalRequest | None:
         """Return which renewal has to come first, if any.
 
-        ``tried`` is the count of exchanges after the last attempt; once tried, only an exchange
-        that has begun since, and whose end nobody knows, is reason to try again.
+        ``tried`` is the count of exchanges after the last attempt, and the trust before it. Once
+        tried, only a write tries again, where another exchange has begun since, whose end nobody
+        knows, or where the token was refused meanwhile.
         """
         account = self._account
         urgency, trust, known = account.urgency, account.trust, account.known
         if urgency is None or urgency is Urgency.REQUIRED:
             return None if urgency is None else RenewalRequest(urgency)
-        new_doubt = trust is Trust.UNKNOWN and known.exchanges != tried
+        new_doubt = trust is not Trust.TRUSTED and (known.exchanges, known.trust) != tried
         if tried is not None and not (write and new_doubt):
             return None
         kind = known.trust.kind if trust is Trust.REFUSED else ""

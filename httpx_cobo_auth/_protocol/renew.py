@@ -47,7 +47,7 @@ def obtain(account: Account, settings: Settings, request: RenewalRequest) -> Flo
     while True:
         left = max(0.0, deadline - clock.monotonic())
         # Others may be sending an early one: what that takes is nobody's to wait for.
-        entry = yield from Delegate(request, left, until_locked=request.urgency is Urgency.EARLY)
+        entry = yield from Delegate(request, left, until_confirmed=request.urgency is Urgency.EARLY)
         if entry is None:
             return (yield from renew(account, settings, request))
         # One that ran for this very request has done what can be done.

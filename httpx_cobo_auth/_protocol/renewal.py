@@ -11,7 +11,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from httpx_cobo_auth._protocol.effects import Drain, Flow, Load, LockStore, Outlives, Save, Sleep
+from httpx_cobo_auth._protocol.effects import (
+    Confirm,
+    Drain,
+    Flow,
+    Load,
+    LockStore,
+    Outlives,
+    Save,
+    Sleep,
+)
 from httpx_cobo_auth._protocol.known import Urgency
 from httpx_cobo_auth._protocol.maintenance import newer_record, save_token
 from httpx_cobo_auth._protocol.records import PendingExchange, Record
@@ -158,6 +167,7 @@ class Renewal:
             return held
         if not self._in_time or self._held_off:
             return None
+        yield from Confirm()
         if not (yield from self._writes_ended()):
             return None
         return (yield from self._exchange(record, expected, broken=broken))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.verdicts import ExchangeFailure
     from httpx_cobo_auth.errors import CoboAuthError
 
-__all__ = ["Failed", "Issued", "exchange"]
+__all__ = ["Failed", "Issued", "TokenEndpoint", "exchange"]
 
 _MAX_ATTEMPTS = 3
 _FIRST_BACKOFF_S = 0.5
@@ -71,7 +71,7 @@ def exchange(
     """
     clock, limits = account.clock, settings.timeouts
     deadline = clock.monotonic() + (limits.early_exchange if early else limits.exchange)
-    endpoint = _Endpoint(account, settings, spend, deadline)
+    endpoint = TokenEndpoint(account, settings, spend, deadline)
     attempt = 0
     while True:
         result = yield from endpoint.ask(spend)
@@ -96,7 +96,7 @@ def exchange(
         yield from Sleep(delay)
 
 
-class _Endpoint:
+class TokenEndpoint:
     """Asks the token endpoint, and again where only a clock or a cache was in the way.
 
     Attributes:

@@ -25,7 +25,14 @@ from httpx_cobo_auth._protocol.reply_body import ReplyBody
 if TYPE_CHECKING:
     from httpx_cobo_auth.clock import Clock
 
-__all__ = ["DEFAULT_LIFETIME_S", "HeldToken", "Token", "TokenState", "parse_token_reply"]
+__all__ = [
+    "DEFAULT_LIFETIME_S",
+    "LONGEST_LIFETIME_S",
+    "HeldToken",
+    "Token",
+    "TokenState",
+    "parse_token_reply",
+]
 
 _WINDOW_S = 1200.0
 _WINDOW_FRACTION = 1 / 4
@@ -33,9 +40,10 @@ _WINDOW_JITTER = 1 / 4
 _MARGIN_S = 30.0
 _LONGEST_SKEW_S = 60.0
 _MARGIN_FRACTION = 1 / 10
-_MAX_LIFETIME_S = 366 * 24 * 3600
 _MAX_TOKEN_LENGTH = 4096
 _NO_JSON = object()
+LONGEST_LIFETIME_S = 366 * 24 * 3600
+"""No token is believed to live longer than a year."""
 DEFAULT_LIFETIME_S = 3600.0
 """Of a token whose reply does not say when it expires: an hour.
 
@@ -98,12 +106,16 @@ class Token(Confidential):
 
 
 class TokenState(enum.Enum):
-    """What a token is good for; see the module's comment."""
+    """What a token is good for, by the clock."""
 
-    FRESH = enum.auto()
-    STALE = enum.auto()
-    EXPIRED = enum.auto()
-    MISSING = enum.auto()
+    FRESH = "fresh"
+    """It works, and nothing needs to be done."""
+    STALE = "stale"
+    """It works, and should be renewed soon."""
+    EXPIRED = "expired"
+    """It is too old to be sent."""
+    MISSING = "missing"
+    """There is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +280,7 @@ class _Reply:
     def _is_lifetime(self) -> bool:
         return (
             isinstance(self._fields["expires_in"], int)
-            and 0 < self._fields["expires_in"] <= _MAX_LIFETIME_S
+            and 0 < self._fields["expires_in"] <= LONGEST_LIFETIME_S
         )
 
     def _is_bearer(self) -> bool:

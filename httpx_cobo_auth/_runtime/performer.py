@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from httpx_cobo_auth._protocol.effects import (
     BeginWrite,
+    Confirm,
     CorrectClock,
     Delegate,
     Drain,
@@ -156,10 +157,9 @@ class Performer(Sender):
             case Save():
                 return (yield from resources.save(effect.record, effect.expected))
             case LockStore():
-                locked = yield from resources.lock_store(effect.timeout)
-                if self._promise is not None:
-                    self._promise.reach()
-                return locked
+                return (yield from resources.lock_store(effect.timeout))
+            case Confirm():
+                return self._promise.confirm() if self._promise is not None else None
             case UnlockStore():
                 return (yield from resources.unlock_store())
             case Outlives():
@@ -180,7 +180,7 @@ class Performer(Sender):
             return None
         return (
             yield from self.resources.await_renewal(
-                promise, effect.timeout, mine=mine, until_locked=effect.until_locked
+                promise, effect.timeout, mine=mine, until_confirmed=effect.until_confirmed
             )
         )
 

@@ -130,16 +130,16 @@ class Promise(Generic[_T]):
     Attributes:
         loop: the event loop that it runs in; ``None`` for a thread.
         keep: what runs it, kept alive.
-        reached: whether it has got far enough for those who do not wait for its end.
+        confirmed: whether it has got far enough for those who do not wait for its end.
 
     """
 
-    __slots__ = ("_outcome", "_waiters", "keep", "loop", "reached")
+    __slots__ = ("_outcome", "_waiters", "confirmed", "keep", "loop")
 
     def __init__(self) -> None:
         self.loop: EventLoop | None = None
         self.keep: object = None
-        self.reached: bool = False
+        self.confirmed: bool = False
         self._outcome: tuple[_T | None, BaseException | None] | None = None
         self._waiters = Waiters()
 
@@ -153,16 +153,16 @@ class Promise(Generic[_T]):
         """Whether it will never end, as far as can be told."""
         return not self.done and self.loop is not None and not self.loop.is_alive()
 
-    def reach(self) -> None:
+    def confirm(self) -> None:
         """Note that it has got far enough for those who do not wait for its end."""
-        self.reached = True
+        self.confirmed = True
         self._waiters.wake()
 
     def end(self, value: _T | None = None, error: BaseException | None = None) -> None:
         """Note what came of it. The first word counts."""
         if self._outcome is None:
             self._outcome = value, error
-        self.reach()
+        self.confirm()
 
     @property
     def failure(self) -> Any:  # noqa: ANN401 - of the kind that is handed to ``end``

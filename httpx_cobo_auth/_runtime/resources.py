@@ -151,7 +151,7 @@ class Resources:
 
     # ------------------------------------------------------------ a renewal that runs elsewhere
     def await_renewal(
-        self, promise: Promise[None], timeout: float, *, mine: bool, until_locked: bool
+        self, promise: Promise[None], timeout: float, *, mine: bool, until_confirmed: bool
     ) -> Steps[Entry]:
         """Wait for a renewal that runs on its own."""
         deadline = time.monotonic() + self._patience(timeout)
@@ -161,7 +161,7 @@ class Resources:
             try:
                 if promise.done:
                     return Entry(entered=mine, ended=True, error=promise.failure)
-                if until_locked and promise.reached:
+                if until_confirmed and promise.confirmed:
                     return Entry()
                 if promise.lost:
                     return Entry(ended=True)

@@ -14,12 +14,12 @@ from blockbuster import BlockingError
 from httpx_cobo_auth import Ed25519Signer, MemoryStore, StoreUnavailableError
 from httpx_cobo_auth._protocol.records import StoreKey
 from httpx_cobo_auth._runtime.store_access import StoreAccess
+from tests.held import renewing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from httpx_cobo_auth._protocol.records import Record, Version
-    from httpx_cobo_auth.stores.base import StoreLock
     from httpx_cobo_auth.stores.memory import _Lock
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
     from tests.conftest import MakesAuth
@@ -58,9 +58,9 @@ class SlowStore(MemoryStore):
         self.wait()
         return super().try_lock(key, ttl=ttl)
 
-    def unlock(self, key: StoreKey, lock: StoreLock) -> None:
+    def unlock(self, lock: _Lock) -> None:
         self.wait()
-        super().unlock(key, lock)
+        super().unlock(lock)
         self.released.set()
 
 
@@ -162,10 +162,10 @@ class TestStores:
                 group.start_soon(auth.arenew, client)
                 await until(store.entered.is_set)
                 group.cancel_scope.cancel()
-            assert not auth._session.gate._seat
+            assert not renewing(auth)
             store.permission.set()
             await until(store.released.is_set)
-            assert store._locks == {}
+            assert store._locks.value == {}
             await auth.arenew(client)
         assert running.counters.exchanges == 2
 

@@ -19,8 +19,10 @@ import pytest
 
 from httpx_cobo_auth import FileStore, MemoryStore, RenewalTimeoutError, Timeouts, TokenStore
 from httpx_cobo_auth._protocol.records import StoreKey
+from httpx_cobo_auth._protocol.settings import Settings
 from httpx_cobo_auth._runtime.store_access import StoreAccess
 from tests.family import CoboOAuth, httpx
+from tests.held import door_closed, nothing_held, renewing, until, waiting, writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -87,17 +89,6 @@ def abandon(
     hold.release()
 
 
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for what another thread is about to bring about."""
-    pause = threading.Event()
-    for _ in range(10_000):
-        if condition():
-            return
-        pause.wait(0.001)
-    message = "it did not come about"
-    raise TimeoutError(message)
-
-
 def sync_client(
     auth: CoboOAuth,
     way: str = "auth.client()",
@@ -118,20 +109,6 @@ def async_client(
     if way == "auth=":
         return httpx.AsyncClient(base_url=auth.environment.base_url, auth=auth, **options)
     return auth.async_client(**options)
-
-
-def nothing_held(auth: CoboOAuth) -> None:
-    """The gate is empty, and the store's lock free."""
-    gate, store = auth._session.gate, auth._session.store
-    assert gate._seat == 0
-    assert gate._writes == set()
-    assert gate._homes == {}
-    assert gate._waiters == []
-    assert not gate._door_closed
-    assert isinstance(store, MemoryStore | FileStore)
-    lock = store.try_lock(auth._session.account.key, ttl=60)
-    assert lock is not None
-    lock.release()
 
 
 def all_well(
@@ -251,7 +228,7 @@ class TestOwner:
                     await hold.await_arrived()
                     for _ in range(5):
                         group.start_soon(client.get, "/wallets")
-                    while len(expired_auth._session.gate._waiters) < 5:
+                    while waiting(expired_auth) < 5:
                         await anyio.lowlevel.checkpoint()
                     owner.cancel_scope.cancel()
                 await hold.await_arrived(2)
@@ -284,7 +261,6 @@ class TestWaiters:
         self, method: str, expired_auth: CoboOAuth, hold: Hold, running: CoboSimulator
     ) -> None:
         """They are forgotten at the gate; owner and other waiters succeed."""
-        gate = expired_auth._session.gate
         async with (
             expired_auth.async_client(transport=running) as client,
             anyio.create_task_group() as group,
@@ -295,10 +271,10 @@ class TestWaiters:
                 for _ in range(3):
                     impatient.start_soon(client.request, method, "/echo")
                     group.start_soon(client.request, method, "/echo")
-                while len(gate._waiters) < 6:
+                while waiting(expired_auth) < 6:
                     await anyio.lowlevel.checkpoint()
                 impatient.cancel_scope.cancel()
-            assert len(gate._waiters) == 3
+            assert waiting(expired_auth) == 3
             hold.release()
         assert running.counters.exchanges == 2
         assert running.counters.requests == 5
@@ -317,10 +293,10 @@ class TestWaiters:
                 await hold.await_arrived()
                 async with anyio.create_task_group() as renewing:
                     renewing.start_soon(auth.arenew, client)
-                    while not auth._session.gate._door_closed:
+                    while not door_closed(auth):
                         await anyio.lowlevel.checkpoint()
                     renewing.cancel_scope.cancel()
-                assert not auth._session.gate._door_closed
+                assert not door_closed(auth)
                 hold.release()
             await aall_well(client, auth, running)
         assert running.counters.exchanges == 1
@@ -353,7 +329,7 @@ class TestPatience:
 
     @pytest.fixture(autouse=True)
     def impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(Timeouts, "wait", 0.05)
+        monkeypatch.setattr(Settings, "wait", 0.05)
 
     @pytest.mark.parametrize(
         ("method", "message"), [("GET", "another renewal"), ("POST", "sending a write")]
@@ -372,7 +348,7 @@ class TestPatience:
         hold = running.hold("token")
         with client, in_threads(lambda: auth.renew(client)):
             hold.wait_arrived()
-            until(lambda: auth._session.gate._door_closed)
+            until(lambda: door_closed(auth))
             with pytest.raises(RenewalTimeoutError, match=message):
                 client.request(method, "/echo")
             hold.release()
@@ -462,9 +438,9 @@ class TestEveryAwait:
 
 async def _settled(auth: CoboOAuth) -> None:
     """Wait until what goes on in worker threads has come to its end, too."""
-    store = auth._session.store
+    store = auth._session._store
     assert isinstance(store, MemoryStore)
-    while store._locks:  # noqa: ASYNC110 - a thread is about to change it
+    while store._locks.value:  # noqa: ASYNC110 - a thread is about to change it
         await anyio.sleep(0.001)
     nothing_held(auth)
 
@@ -488,7 +464,7 @@ class TestAbandoned:
         """Closed or dropped, in a cycle or not, it gives back what it held."""
         auth = make_auth(running, store=store())
         flow = self.step(auth)
-        assert auth._session.gate._seat
+        assert renewing(auth)
         if end == "close":
             flow.close()
         elif end == "cycle":
@@ -529,7 +505,7 @@ class TestAbandoned:
 
         async with anyio.create_task_group() as group:
             group.start_soon(begin)
-        assert auth._session.gate._seat
+        assert renewing(auth)
         async with anyio.create_task_group() as group:
             group.start_soon(close)
         async with auth.async_client(transport=running) as client:
@@ -552,7 +528,7 @@ class TestAbandoned:
 
             async with anyio.create_task_group() as group:
                 group.start_soon(begin)
-            assert len(auth._session.gate._writes) == 1
+            assert writes(auth) == 1
             await flow.aclose()
             await aall_well(client, auth, running)
 
@@ -568,7 +544,7 @@ class TestAbandoned:
         auth = make_auth(running, store=store)
         hold = running.hold("token")
         abandon(async_client(auth, way, transport=running), "GET", hold)
-        assert auth._session.gate._seat
+        assert renewing(auth)
         all_well(auth, running, transport=running)
         assert running.counters.exchanges == 2
 
@@ -591,7 +567,7 @@ class TestAbandoned:
 
         with in_threads(leave, ask):
             hold.wait_arrived()
-            until(lambda: bool(auth._session.gate._waiters))
+            until(lambda: waiting(auth) > 0)
             waiting.set()
         all_well(auth, running, transport=running)
 
@@ -604,7 +580,7 @@ class TestAbandoned:
             client.get("/wallets")
             hold = running.hold("/v2/echo")
             abandon(auth.async_client(transport=running, timeout=None), "POST", hold)
-            assert auth._session.gate._writes
+            assert writes(auth)
             ticking.advance(running.token_lifetime - 60)
             client.get("/wallets").raise_for_status()
         assert running.counters.refreshes == 1
@@ -626,14 +602,14 @@ class TestAbandoned:
         When it is resumed, it finds that its time is over, and does no harm.
         """
         auth = make_auth(running, store=store)
-        auth._session.gate._monotonic = ticking.monotonic
+        auth._session.permits._monotonic = ticking.monotonic
         hold = running.hold("token")
         client = auth.async_client(transport=running)
         loop = asyncio.new_event_loop()
         task = loop.create_task(client.get("/wallets"))
         loop.run_until_complete(hold.await_arrived())
         hold.release()
-        ticking.advance(Timeouts().seat)
+        ticking.advance(Settings().lease)
         with auth.client(transport=running) as sync:
             for _ in range(AFTERWARDS):
                 sync.get("/wallets").raise_for_status()

@@ -14,14 +14,12 @@ import pytest
 
 from httpx_cobo_auth import FileStore, MemoryStore
 from httpx_cobo_auth._protocol.records import StoreKey
-from httpx_cobo_auth._runtime import session as session_module
 from httpx_cobo_auth._runtime.store_access import StoreAccess
 from httpx_cobo_auth.stores.memory import _Lock
 from tests.family import CoboOAuth, httpx
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from httpx_cobo_auth.testing import CoboSimulator
@@ -69,37 +67,6 @@ def forgiving(running: CoboSimulator) -> CoboSimulator:
 
 
 class TestLocks:
-    @pytest.mark.parametrize("which", ["gate", "store", "objects"])
-    def test_held_by_another_thread(
-        self, which: str, running: CoboSimulator, make_auth: MakesAuth, in_threads: RunsThreads
-    ) -> None:
-        """A lock that no thread of the child will ever release keeps nobody waiting there."""
-        store = MemoryStore()
-        auth = make_auth(running, store=store)
-        mutexes: dict[str, AbstractContextManager[object]] = {
-            "gate": auth._session.gate._mutex,
-            "store": store._mutex,
-            "objects": session_module._registry._mutex,
-        }
-        locked, done = threading.Event(), threading.Event()
-
-        def hold() -> None:
-            with mutexes[which]:
-                locked.set()
-                assert done.wait(LONGEST_S)
-
-        def ask() -> None:
-            for one in (auth, make_auth(running, store=store)):
-                with one.client(transport=running) as client:
-                    client.post("/echo").raise_for_status()
-
-        with in_threads(hold):
-            assert locked.wait(LONGEST_S)
-            child = in_child(ask)
-            done.set()
-        ends_well(child)
-        ask()
-
     @pytest.mark.parametrize("by_client", [False, True])
     def test_a_renewal_under_way(
         self, *, by_client: bool, forgiving: CoboSimulator, make_auth: MakesAuth
@@ -206,9 +173,7 @@ class TestFlows:
             flows.clear()
             assert released == []
 
-        with flows[0]._mutex:
-            child = in_child(end)
-        ends_well(child)
+        ends_well(in_child(end))
         flows.clear()
         assert released == [os.getpid()]
 

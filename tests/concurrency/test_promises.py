@@ -154,9 +154,9 @@ class TestPromises:
         promise.add(waiter)
         promise.add(gone)
         promise.discard(gone)
-        with in_threads(promise.reach):
+        with in_threads(promise.confirm):
             waiter.wait(30)
-        assert promise.reached
+        assert promise.confirmed
         assert not promise.done
         gone.wait(0.001)
         assert gone._asleep.locked()

@@ -11,10 +11,9 @@ import anyio.lowlevel
 import pytest
 
 from httpx_cobo_auth import Timeouts
+from tests.held import door_closed, until, waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import httpx
 
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
@@ -192,7 +191,7 @@ class TestOrder:
 
             with in_threads(write, renew):
                 hold.wait_arrived()
-                _until(lambda: auth._session.gate._door_closed)
+                until(lambda: door_closed(auth))
                 assert running.counters.exchanges == 1
                 hold.release()
         assert running.counters.exchanges == 2
@@ -214,7 +213,7 @@ class TestOrder:
             with in_threads(lambda: auth.renew(client)):
                 hold.wait_arrived()
                 with in_threads(write):
-                    _until(lambda: bool(auth._session.gate._waiters))
+                    until(lambda: waiting(auth) > 0)
                     client.get("/wallets").raise_for_status()
                     assert running.counters.executed_writes == 0
                     hold.release()
@@ -245,14 +244,3 @@ class TestOrder:
                 client.get("/wallets").raise_for_status()
                 hold.release()
         assert running.counters.exchanges == 2
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    """Wait for what another thread is about to bring about."""
-    pause = threading.Event()
-    for _ in range(10_000):
-        if condition():
-            return
-        pause.wait(0.001)
-    message = "it did not come about"
-    raise TimeoutError(message)

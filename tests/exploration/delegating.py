@@ -42,7 +42,7 @@ class Delegating(Storing):
             world, running = self._start(world, caller.process, effect.request)
             if running is None:
                 return self._resume(world, who, Entry(entered=True, ended=True))
-        if not effect.timeout or (effect.until_locked and running.reached):
+        if not effect.timeout or (effect.until_confirmed and running.confirmed):
             return self._resume(world, who, Entry())
         return set_caller(world, who, caller._replace(phase=Phase.WAITING, mine=mine))
 
@@ -62,16 +62,16 @@ class Delegating(Storing):
         renewal = Caller(number, local, spare=self.scenario.spare, renewal=True)
         return world._replace(callers=(*world.callers, renewal)), renewal
 
-    def _reach(self, world: World, who: int) -> World:
-        """Wake those who waited only until a renewal of its own has the store's lock."""
+    def _confirm(self, world: World, who: int) -> World:
+        """Wake those who waited only to learn whether another process has renewed."""
         caller = world.callers[who]
         if not caller.renewal:
             return world
-        world = set_caller(world, who, caller._replace(reached=True))
+        world = set_caller(world, who, caller._replace(confirmed=True))
         for i, each in enumerate(world.callers):
             if each.process == caller.process and each.phase is Phase.WAITING:
                 effect = self._effect(each)
-                if isinstance(effect, Delegate) and effect.until_locked:
+                if isinstance(effect, Delegate) and effect.until_confirmed:
                     world = set_caller(world, i, each._replace(phase=Phase.WOKEN))
         return world
 

@@ -20,6 +20,7 @@ from httpx_cobo_auth._protocol.renewal import Renewal
 from httpx_cobo_auth._protocol.reports import RenewalReports
 from httpx_cobo_auth._protocol.settings import Settings, Timeouts
 from httpx_cobo_auth._protocol.throttle import RenewalThrottle
+from httpx_cobo_auth._protocol.token_endpoint import TokenEndpoint
 from httpx_cobo_auth._protocol.tokens import HeldToken, Token
 from httpx_cobo_auth.errors import CoboAuthError
 from httpx_cobo_auth.events import Event
@@ -92,7 +93,7 @@ def frozen(value: object, owners: set[str] | None = None) -> Hashable:  # noqa: 
             return value.__qualname__
         case CoboAuthError():
             return type(value).__name__, str(value)
-        case Renewal():
+        case Renewal() | TokenEndpoint():
             return tuple([(name, frozen(of, owners)) for name, of in vars(value).items()])
         case RenewalReports():
             return tuple([type(event).__name__ for event in value.events])

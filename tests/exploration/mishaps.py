@@ -60,7 +60,7 @@ class Mishaps(Performing):
             elif isinstance(effect, Exchange):
                 yield "answer lost"
 
-    def _mishap(self, world: World, who: int, what: str) -> World:  # noqa: PLR0911 - one for each
+    def _mishap(self, world: World, who: int, what: str) -> World:  # noqa: C901, PLR0911 - one for each
         caller = world.callers[who]
         if what == "times out":
             world = self._injected(world, who)

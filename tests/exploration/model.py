@@ -82,7 +82,7 @@ class Model(Alone):
         return world
 
     # ----------------------------------------------------------------------- possible moves
-    def moves(self, world: World) -> Iterator[Move]:
+    def moves(self, world: World) -> Iterator[Move]:  # noqa: C901 - a list of them
         """Give every move; those by which callers go on by themselves come first.
 
         Raises:
@@ -166,7 +166,7 @@ class Model(Alone):
             return
         if world.injected is Injected.NOTHING:
             self._check_spacing(world)
-        for process, state in enumerate(world.processes):
+        for state in world.processes:
             if state.door_closed or state.overdue:
                 message = "the gate is left closed"
                 raise Broken(message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from httpx_cobo_auth._protocol.effects import (
     BeginWrite,
+    Confirm,
     Delegate,
     Drain,
     EndWrite,
@@ -58,6 +59,8 @@ class Performing(Delegating):
                 return self._send(world, who, effect)
             case Exchange():
                 return self._exchange(world, who, effect)
+            case Confirm():
+                return self._resume(self._confirm(world, who), who)
             case Enter():
                 return self._enter(world, who, effect)
             case Leave():
@@ -183,7 +186,7 @@ class Performing(Delegating):
         free = self._lock_is_free(world, world.callers[who])
         if free:
             world = self._locked(world, who)
-        return self._resume(self._reach(world, who), who, free)
+        return self._resume(world, who, free)
 
     def _timed_out(self, world: World, who: int) -> World:
         caller = world.callers[who]
@@ -197,4 +200,4 @@ class Performing(Delegating):
                 caller = caller._replace(undrained=True)
                 return self._resume(set_caller(world, who, caller), who, value=False)
             case _:
-                return self._resume(self._reach(world, who), who, value=False)
+                return self._resume(world, who, value=False)

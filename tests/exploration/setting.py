@@ -47,8 +47,8 @@ class Scenario:
         restarted: who calls in a process that was started again.
         anew: the processes that know nothing of a token at first, as with an auth object made
             anew.
-        strict_doubt: whether no write may go out with a token that an abandoned exchange has killed,
-            not even while the next attempt has to wait.
+        strict_doubt: whether no write may go out with a token that an abandoned exchange has
+            killed, not even while the next attempt has to wait.
         strict_trust: whether the store must not forget what speaks against a token.
 
     """

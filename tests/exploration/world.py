@@ -101,7 +101,7 @@ class Caller(NamedTuple):
         status: of the last answer to its request.
         answer: number of the answer on its way.
         renewal: whether it is a renewal that runs on its own.
-        reached: whether that has got as far as to the store's lock.
+        confirmed: whether that has found that no other process has renewed.
         mine: whether the renewal that it waits for was started for it.
         error: number of what that one ended with.
 
@@ -125,7 +125,7 @@ class Caller(NamedTuple):
     status: int = 0
     answer: int = 0
     renewal: bool = False
-    reached: bool = False
+    confirmed: bool = False
     mine: bool = False
     error: int = 0
 

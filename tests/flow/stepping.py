@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from httpx_cobo_auth._protocol.account import Account
 from httpx_cobo_auth._protocol.backoff import Backoff
 from httpx_cobo_auth._protocol.effects import (
+    Confirm,
     Delegate,
     Drain,
     Emit,
@@ -108,8 +109,8 @@ def play(flow: Flow[Any], *script: Step) -> Any:  # noqa: ANN401 - whatever the 
     for step in (*script, None):
         try:
             effect = _resume(flow, result)
-            while isinstance(effect, Delegate) and not _fits(effect, _expected(step)[0]):
-                effect = _resume(flow, None)  # Nobody else renews: the flow goes on by itself.
+            while isinstance(effect, Confirm | Delegate) and not _fits(effect, _expected(step)[0]):
+                effect = _resume(flow, None)  # Nobody else renews, and nobody waits.
         except StopIteration as stop:
             assert step is None, f"ended before {step}, after {seen}"
             return stop.value
@@ -144,7 +145,7 @@ def perform(flow: Flow[Any], rules: Mapping[type, Any]) -> Any:  # noqa: ANN401
 def advance(flow: Flow[Any], result: object = None) -> Effect[Any]:
     """Go on to the next effect; where nobody else could renew, the flow goes on by itself."""
     effect = _resume(flow, result)
-    while isinstance(effect, Delegate):
+    while isinstance(effect, Confirm | Delegate):
         effect = _resume(flow, None)
     return effect
 

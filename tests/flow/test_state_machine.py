@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from httpx_cobo_auth._protocol.account import Account
 from httpx_cobo_auth._protocol.effects import (
     BeginWrite,
+    Confirm,
     CorrectClock,
     Delegate,
     Drain,
@@ -390,7 +391,7 @@ class Machine(RuleBasedStateMachine):
             case Send():
                 process.writes.discard(caller)
                 return self._send(caller, effect)
-            case Sleep() | Emit() | CorrectClock() | Delegate():
+            case Sleep() | Emit() | Confirm() | CorrectClock() | Delegate():
                 pass  # Nobody else renews: the caller goes on by itself.
         return None
 

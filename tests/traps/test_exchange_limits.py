@@ -10,6 +10,7 @@ import pytest
 
 from httpx_cobo_auth import Timeouts, TokenEndpointError
 from tests.family import httpx
+from tests.held import renewing
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -253,7 +254,7 @@ class TestRateLimit:
                     client.get("/wallets")
                 assert caught.value.retry_after == 60
             assert running.counters.refreshes == 1
-            assert not auth._session.gate._seat
+            assert not renewing(auth)
             ticking.advance(61)
             client.get("/wallets").raise_for_status()
         assert running.counters.refreshes == 2

@@ -11,6 +11,7 @@ import pytest
 
 from httpx_cobo_auth import RenewalTimeoutError, TokenEndpointError
 from tests.family import httpx
+from tests.held import door_closed, renewing, writes
 
 if TYPE_CHECKING:
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
@@ -124,7 +125,7 @@ class TestSee:
                     client.get("/wallets")
                 except (TokenEndpointError, httpx.HTTPError, httpx.StreamError):
                     clock.advance(60)
-                held = auth._session.account.held
+                held = auth._session.account.known.held
                 assert held is not None
                 secrets |= {held.token.access_token, held.token.refresh_token or "-"}
         text = "\n".join(
@@ -155,7 +156,7 @@ class TestRaise:
                 with pytest.raises(httpx.HTTPStatusError, match="500"):
                     client.request(method, "/echo")
             assert simulator.counters.exchanges == 1
-            assert not auth._session.gate._writes
+            assert not writes(auth)
             clock.advance(simulator.token_lifetime)
             client.post("/echo")
         assert simulator.counters.exchanges == 2
@@ -180,7 +181,7 @@ class TestRaise:
                 pytest.raises(expected),
             ):
                 client.get("/wallets")
-            assert not auth._session.gate._seat
+            assert not renewing(auth)
             clock.advance(60)
             client.get("/wallets")
         assert simulator.counters.spent_refresh_reused == 0
@@ -200,7 +201,7 @@ class TestRaise:
             simulator.revoke_tokens()
             with pytest.raises(httpx.HTTPStatusError, match="500"):
                 await client.post("/echo")
-            assert not auth._session.gate._writes
+            assert not writes(auth)
             clock.advance(simulator.token_lifetime)
             await client.post("/echo")
         assert simulator.counters.exchanges == 2
@@ -219,7 +220,7 @@ class TestRaise:
         with make_client(auth, transport=simulator, event_hooks={"response": [broken]}) as client:
             with pytest.raises(LookupError):
                 client.get("/wallets")
-            assert not auth._session.gate._seat
+            assert not renewing(auth)
             client.get("/wallets").raise_for_status()
 
 
@@ -260,8 +261,8 @@ class TestAsk:
             armed = True
             client.post("/echo").raise_for_status()
         assert asked == [200]
-        assert not auth._session.gate._writes
-        assert not auth._session.gate._seat
+        assert not writes(auth)
+        assert not renewing(auth)
 
     @pytest.mark.parametrize("inner", ["GET", "POST"])
     def test_inside_of_a_write_that_somebody_drains(
@@ -269,23 +270,22 @@ class TestAsk:
     ) -> None:
         """The door is closed, for the sake of the very write that it is part of."""
         auth = make_auth(running)
-        gate = auth._session.gate
-        renewing = threading.Thread(target=lambda: auth.renew(client))
+        renewal = threading.Thread(target=lambda: auth.renew(client))
         statuses: list[int] = []
         pause = threading.Event()
 
         def ask(response: httpx.Response) -> None:
-            if response.request.method == "POST" and not renewing.ident:
-                renewing.start()
-                while not gate._door_closed:
+            if response.request.method == "POST" and not renewal.ident:
+                renewal.start()
+                while not door_closed(auth):
                     pause.wait(0.001)
                 statuses.append(client.request(inner, "/echo").status_code)
 
         with make_client(auth, transport=running, event_hooks={"response": [ask]}) as client:
             client.get("/wallets")
             client.post("/echo").raise_for_status()
-            renewing.join(LONGEST_S)
-        assert not renewing.is_alive()
+            renewal.join(LONGEST_S)
+        assert not renewal.is_alive()
         assert statuses == [200]
         assert running.counters.exchanges == 2
         assert running.counters.bounced_writes == 0

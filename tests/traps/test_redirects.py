@@ -9,6 +9,7 @@ import pytest
 from httpx_cobo_auth import ConfigurationError, RedirectedError, TokenEndpointError
 from httpx_cobo_auth.testing import CoboSimulator
 from tests.family import httpx
+from tests.held import renewing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -204,7 +205,7 @@ class TestExchange:
         url = auth.environment.base_url
         with httpx.Client(base_url=url, auth=auth, follow_redirects=True) as client:
             client.get("/wallets").raise_for_status()
-            held = auth._session.account.held
+            held = auth._session.account.known.held
             assert held is not None
             assert held.token.refresh_token is not None
             ticking.advance(here.token_lifetime)
@@ -265,7 +266,7 @@ class TestMaxRedirects:
             def fails() -> None:
                 with pytest.raises(httpx.TooManyRedirects):
                     client.get("/wallets")
-                assert not auth._session.gate._seat
+                assert not renewing(auth)
 
             if way == "auth=":
                 fails()  # exchange, request
