@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, TypeVar
-
-import anyio
 
 from httpx_cobo_auth.stores._checks import Trouble
 from httpx_cobo_auth.stores._folder import name_for
@@ -83,14 +80,18 @@ class AsyncSqlStore(SqlBase):
 
     async def free(self, lease: Lease) -> None:
         """Release a lock, within the time limit of any call; what a lock's ``release`` does."""
-        with anyio.CancelScope(shield=True):
+        from anyio import CancelScope  # noqa: PLC0415 - as below
+
+        with CancelScope(shield=True):
             await self._run(lambda connection: self._records.table.free(connection, lease))
 
     async def _run(self, steps: Callable[[sa.Connection], _T]) -> _T | Trouble:
         if not on_asyncio():
             return Trouble("an async engine needs asyncio; give SqlStore a sync engine")
+        from asyncio import timeout  # noqa: PLC0415 - takes longer than all of this package
+
         try:
-            async with asyncio.timeout(self._timeout):
+            async with timeout(self._timeout):
                 return await self._carried_out(steps)
         except TimeoutError:
             return Trouble(f"no answer within {self._timeout:g} s")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -64,8 +63,10 @@ def available(result: _T | Trouble) -> _T:
 
 def on_asyncio() -> bool:
     """Whether it is an event loop of asyncio that runs here."""
+    from asyncio import get_running_loop  # noqa: PLC0415 - takes longer than all of this package
+
     try:
-        asyncio.get_running_loop()
+        get_running_loop()
     except RuntimeError:
         return False
     return True

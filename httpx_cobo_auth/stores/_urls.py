@@ -11,6 +11,7 @@ from httpx_cobo_auth.stores.file import FileStore
 from httpx_cobo_auth.stores.keyring import KeyringStore
 from httpx_cobo_auth.stores.memory import MemoryStore
 from httpx_cobo_auth.stores.redis import RedisStore
+from httpx_cobo_auth.stores.sql import SqlStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,9 +23,11 @@ __all__ = ["store_from_url"]
 # Two letters at least: C:\tokens is a path.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)
 _PATH = re.compile(r"[~./\\]|[A-Za-z]:[/\\]")
+_DATABASES = {"mariadb", "mysql", "postgres", "postgresql", "sqlite"}
 _EXPECTED = (
     "expected memory:, file:/path/of/a/folder, keyring: or keyring:service, redis://host, "
-    "rediss://host or unix:///path/of/a/socket"
+    "rediss://host, unix:///path/of/a/socket, postgresql+psycopg://user:password@host/database, "
+    "mysql+pymysql://user:password@host/database or sqlite:///path/of/a/file"
 )
 
 
@@ -35,6 +38,8 @@ def store_from_url(url: str, *, name: str = "COBO_TOKEN_STORE") -> TokenStore:
     - ``file:/path`` or ``file:relative/path`` is a ``FileStore`` in that folder; ``~`` is expanded.
     - ``keyring:`` or ``keyring:service`` is a ``KeyringStore``.
     - ``redis://…``, ``rediss://…`` and ``unix://…`` are a ``RedisStore``, as redis-py reads them.
+    - ``postgresql+psycopg://…``, ``mysql+pymysql://…`` and ``sqlite:///…`` are a ``SqlStore``, as
+      SQLAlchemy reads them; its table is created if it is missing.
 
     Args:
         url: the text. It may hold a password, which no error shows.
@@ -76,9 +81,24 @@ def _opened(url: str) -> TokenStore:
             return KeyringStore()
         case "redis" | "rediss" | "unix":
             return RedisStore(url)
+        case _ if scheme.partition("+")[0] in _DATABASES:
+            return _sql_store(url)
         case _:
             message = f"no store is called {scheme}:…; {_EXPECTED}"
             raise ConfigurationError(message)
+
+
+def _sql_store(url: str) -> SqlStore:
+    # What others call it, such as in DATABASE_URL.
+    url = re.sub(r"^postgres:", "postgresql:", url, flags=re.IGNORECASE)
+    store = SqlStore(url, auto_create=True)
+    if type(store) is not SqlStore:  # see its __new__
+        message = (
+            "it names an async driver, and sync clients need a store, too; expected a sync one, "
+            "such as postgresql+psycopg://, mysql+pymysql:// or sqlite://"
+        )
+        raise ConfigurationError(message)
+    return store
 
 
 def _path(rest: str) -> str:

@@ -18,12 +18,12 @@ import pytest
 
 from httpx_cobo_auth._protocol.records import Record, StoreKey
 from httpx_cobo_auth._protocol.tokens import Token
-from tests.stores.databases import MariaServer, PostgresServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from httpx_cobo_auth.testing import CoboSimulator, LogEntry
+    from tests.stores.databases import MariaServer, PostgresServer
 
 SECRET = "5ec2e7"
 _HIGHEST_PORT = 65_535
@@ -211,6 +211,8 @@ def redis_server(shared_redis: RedisServer) -> RedisServer:
 @pytest.fixture(scope="session")
 def shared_postgres() -> Iterator[PostgresServer]:
     """Start a PostgreSQL once."""
+    from tests.stores.databases import PostgresServer  # noqa: PLC0415 - SQLAlchemy is an extra
+
     server = PostgresServer()
     yield server
     server.end()
@@ -226,6 +228,8 @@ def postgres(shared_postgres: PostgresServer) -> PostgresServer:
 @pytest.fixture(scope="session")
 def shared_mariadb() -> Iterator[MariaServer]:
     """Start a MariaDB once."""
+    from tests.stores.databases import MariaServer  # noqa: PLC0415 - SQLAlchemy is an extra
+
     server = MariaServer()
     yield server
     server.end()

@@ -71,7 +71,8 @@ class DatabaseServer:
 
     def run(self, *command: str) -> None:
         """Run a program, and wait for it."""
-        done: subprocess.CompletedProcess[bytes] = subprocess.run(
+        run: Any = subprocess.run
+        done = run(
             command,
             capture_output=True,
             check=False,
@@ -84,7 +85,8 @@ class DatabaseServer:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         with (self.folder / "log").open("ab") as log:
-            process: subprocess.Popen[bytes] = subprocess.Popen(
+            popen: Any = subprocess.Popen
+            process = popen(
                 self.command,
                 stdout=log,
                 stderr=log,

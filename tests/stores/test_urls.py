@@ -14,11 +14,14 @@ from httpx_cobo_auth import (
     KeyringStore,
     MemoryStore,
     RedisStore,
+    SqlStore,
 )
 from httpx_cobo_auth.stores import store_from_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from httpx_cobo_auth.stores import StoreKey
 
 
 @pytest.mark.parametrize("url", ["memory:", "memory://", " memory:\n", "MEMORY:"])
@@ -63,6 +66,29 @@ def test_others(url: str, like: Callable[[], KeyringStore | RedisStore]) -> None
 
 
 @pytest.mark.parametrize(
+    ("url", "like"),
+    [
+        ("postgresql+psycopg://user:5ec2e7@db/app", "postgresql+psycopg://user@db/app"),
+        ("mysql+pymysql://user:5ec2e7@db/app", "mysql+pymysql://user@db/app"),
+        ("mariadb+pymysql://user@db/app", "mariadb+pymysql://user@db/app"),
+        ("sqlite:///tokens.db", f"sqlite:///{Path.cwd()}/tokens.db"),
+    ],
+)
+def test_databases(url: str, like: str) -> None:
+    """As SQLAlchemy reads them; nothing of the password in what tells stores apart."""
+    store, other = store_from_url(url), SqlStore(like)
+    assert isinstance(store, SqlStore)
+    assert store.identity == other.identity
+    assert "5ec2e7" not in f"{store!r} {store.identity}"
+
+
+def test_a_table_that_is_missing_is_created(tmp_path: Path, key: StoreKey) -> None:
+    """Nobody could call ``create_table()`` where all there is is a variable."""
+    store = store_from_url(f"sqlite:///{tmp_path}/tokens.db")
+    assert store.load(key) is None
+
+
+@pytest.mark.parametrize(
     ("url", "told"),
     [
         ("", "it is empty; expected memory:, file:/path"),
@@ -75,6 +101,17 @@ def test_others(url: str, like: Callable[[], KeyringStore | RedisStore]) -> None
         ("file:", "file: needs the path of a folder"),
         ("file://host/tokens", "file: needs the path of a folder, and no host"),
         ("redis://:5ec2e7@localhost:port", "the Redis URL is not one"),
+        (
+            "postgres://user:5ec2e7@host:port/app",
+            "the database URL is not one: expected postgresql",
+        ),
+        ("postgresql+no://user:5ec2e7@host/app", "SQLAlchemy has no driver called postgresql+no"),
+        ("postgresql+asyncpg://user:5ec2e7@host/app", "it names an async driver"),
+        (
+            "postgresql+pg8000://user:5ec2e7@host/app",
+            "the driver of postgresql+pg8000:// is not ins",
+        ),
+        ("sqlite://", "a database in memory belongs to one connection; take a MemoryStore"),
     ],
 )
 def test_what_names_no_store_is_refused(url: str, told: str) -> None:
