@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import anyio
 
-from httpx_cobo_auth._runtime.backends import STORE_TIMEOUT_S, Backend, store_call
+from httpx_cobo_auth._runtime.backends import STORE_TIMEOUT_S, store_call
 from httpx_cobo_auth._runtime.bodies import aread_answer, atake_body
 from httpx_cobo_auth._runtime.promises import EventLoop, soon
 from httpx_cobo_auth._runtime.store_threads import run_in_thread
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from httpx_cobo_auth._runtime.backends import Steps
+    from httpx_cobo_auth._runtime.backends import Steps, Work
     from httpx_cobo_auth._runtime.promises import Promise
 
 __all__ = ["AsyncBackend", "AsyncWaiter", "finish"]
@@ -121,18 +121,18 @@ class AsyncBackend:
         finally:
             call.dropped = True
 
-    def start(self, run: Callable[[Backend], Steps[None]], promise: Promise[None]) -> bool:
+    def start(self, work: Work, promise: Promise[None]) -> bool:
         """Run it in a task of asyncio, or a system task of trio."""
         promise.loop = self.loop()
         if _in_asyncio():
             task = asyncio.get_running_loop().create_task(
-                _exhaust(run, AsyncBackend(self.client), promise), context=contextvars.Context()
+                _exhaust(work, AsyncBackend(self.client), promise), context=contextvars.Context()
             )
             promise.keep = task  # asyncio itself knows its tasks weakly only.
         else:
             cast("Any", sys.modules["trio"]).lowlevel.spawn_system_task(
                 _exhaust,
-                run,
+                work,
                 AsyncBackend(self.client),
                 promise,
                 name="httpx_cobo_auth renewal",
@@ -141,14 +141,17 @@ class AsyncBackend:
         return True
 
 
-async def _exhaust(
-    run: Callable[[Backend], Steps[None]], backend: Backend, promise: Promise[None]
-) -> None:
+async def _exhaust(work: Work, backend: AsyncBackend, promise: Promise[None]) -> None:
     """Go through steps of which none is a request of the flow, for they have a client."""
     try:
-        await through(run(backend))
+        await through(work.steps(backend))
     finally:
-        promise.end()
+        try:
+            release = work.close()
+            if release is not None:
+                await finish(release, awaits=work.awaits)
+        finally:
+            promise.end()
 
 
 async def through(steps: Steps[_T]) -> _T:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 from httpx_cobo_auth._runtime.bodies import read_answer, take_body
 from httpx_cobo_auth._runtime.promises import Promise, SyncWaiter
 from httpx_cobo_auth._runtime.store_threads import run_in_thread
-from httpx_cobo_auth.errors import StoreUnavailableError
+from httpx_cobo_auth.errors import StoreUnavailableError, TokenUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
     from httpx_cobo_auth._runtime.promises import EventLoop, Waiter
 
-__all__ = ["STORE_TIMEOUT_S", "Backend", "Steps", "SyncBackend", "resolve", "store_call"]
+__all__ = [
+    "STORE_TIMEOUT_S",
+    "Backend",
+    "Steps",
+    "SyncBackend",
+    "Work",
+    "resolve",
+    "spoilt",
+    "store_call",
+]
 
 _T = TypeVar("_T")
 STORE_TIMEOUT_S = 20.0
@@ -82,8 +91,27 @@ class Backend(Protocol):
         """Call a store."""
         ...
 
-    def start(self, run: Callable[[Backend], Steps[None]], promise: Promise[None]) -> bool:
+    def start(self, work: Work, promise: Promise[None]) -> bool:
         """Have something run on its own with an empty context; whether that could be begun."""
+        ...
+
+
+class Work(Protocol):
+    """Something that runs on its own.
+
+    Attributes:
+        awaits: whether what ``close`` returns has to be awaited.
+
+    """
+
+    awaits: bool
+
+    def steps(self, backend: Backend) -> Steps[None]:
+        """Do it."""
+        ...
+
+    def close(self) -> Callable[[], Any] | None:
+        """Give back what is held, however it ended; returns what is left to be called for that."""
         ...
 
 
@@ -152,11 +180,11 @@ class SyncBackend:
         finally:
             call.dropped = True
 
-    def start(self, run: Callable[[Backend], Steps[None]], promise: Promise[None]) -> bool:
+    def start(self, work: Work, promise: Promise[None]) -> bool:
         """Run it in a daemon thread; a new thread's context is empty."""
         thread = threading.Thread(
             target=_exhaust,
-            args=(run, SyncBackend(self.client), promise),
+            args=(work, SyncBackend(self.client), promise),
             name="httpx_cobo_auth renewal",
             daemon=True,
         )
@@ -167,15 +195,25 @@ class SyncBackend:
         return True
 
 
-def _exhaust(
-    run: Callable[[Backend], Steps[None]], backend: SyncBackend, promise: Promise[None]
-) -> None:
+def _exhaust(work: Work, backend: SyncBackend, promise: Promise[None]) -> None:
     """Go through steps of which none is a request of the flow, for they have a client."""
     try:
-        for _ in run(backend):
-            raise AssertionError  # pragma: no cover - see above
+        try:
+            for _ in work.steps(backend):
+                raise AssertionError  # pragma: no cover - see above
+        finally:
+            release = work.close()
+            if release is not None:
+                release()
+    except BaseException as error:  # noqa: BLE001 - a thread has nobody to raise it to
+        promise.end(error=spoilt(error))
     finally:
         promise.end()
+
+
+def spoilt(error: BaseException) -> TokenUnavailableError:
+    """Return what callers are told of an error that is none of ours; its text may be secret."""
+    return TokenUnavailableError(f"the renewal failed: {type(error).__name__}")
 
 
 def store_call(call: Promise[_T]) -> _T:

@@ -11,12 +11,14 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from httpx_cobo_auth._protocol.renew import renew
-from httpx_cobo_auth._runtime.backends import resolve
+from httpx_cobo_auth._runtime.backends import spoilt
 from httpx_cobo_auth._runtime.performer import Performer
 from httpx_cobo_auth._runtime.promises import Promise
-from httpx_cobo_auth.errors import CoboAuthError, TokenUnavailableError
+from httpx_cobo_auth.errors import CoboAuthError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from httpx_cobo_auth._protocol.renewal_request import RenewalRequest
     from httpx_cobo_auth._runtime.backends import Backend, Steps
     from httpx_cobo_auth._runtime.session import Session
@@ -33,19 +35,6 @@ def start_renewal(
     """
     promise: Promise[None] = Promise()
 
-    def run(backend: Backend) -> Steps[None]:
-        performer = Performer(session, None, backend, promise=promise)
-        try:
-            yield from performer.run(renew(session.account, session.settings, request))
-        except CoboAuthError as error:
-            promise.end(error=copy.copy(error))  # No traceback: it would hold this frame.
-        except Exception as error:  # noqa: BLE001 - a defect, or a store that breaks its contract
-            promise.end(error=_wrapped(error))
-        finally:
-            release = performer.close()
-            if release is not None:
-                yield from resolve(backend.call(release, blocking=session.blocking))
-
     def enter(current: Promise[None] | None) -> tuple[Promise[None] | None, Any]:
         if current is not None and not current.done and not current.lost:
             return current, current
@@ -55,7 +44,7 @@ def start_renewal(
         current: Promise[None] = session.shared.renewal.update(enter)
         if current is not promise:
             return current, False
-        if backend.start(run, promise):
+        if backend.start(_Renewal(session, request, promise), promise):
             _keep(backend.client, promise)
             return promise, True
     except BaseException:
@@ -73,5 +62,27 @@ def _keep(client: object, promise: Promise[None]) -> None:
         renewals[:] = [*(other for other in renewals if not other.done), promise]
 
 
-def _wrapped(error: Exception) -> TokenUnavailableError:
-    return TokenUnavailableError(f"the renewal failed: {type(error).__name__}")
+class _Renewal:
+    """A renewal that nobody waits for as its caller."""
+
+    def __init__(self, session: Session, request: RenewalRequest, promise: Promise[None]) -> None:
+        self.awaits: bool = session.awaits
+        self._session = session
+        self._request = request
+        self._promise = promise
+        self._performer: Performer | None = None
+
+    def steps(self, backend: Backend) -> Steps[None]:
+        """Renew; what that fails of is told by the promise."""
+        session, promise = self._session, self._promise
+        self._performer = performer = Performer(session, None, backend, promise=promise)
+        try:
+            yield from performer.run(renew(session.account, session.settings, self._request))
+        except CoboAuthError as error:
+            promise.end(error=copy.copy(error))  # No traceback: it would hold this frame.
+        except Exception as error:  # noqa: BLE001 - a defect, or a store that breaks its contract
+            promise.end(error=spoilt(error))
+
+    def close(self) -> Callable[[], Any] | None:
+        """Give back what is held; returns the release of the store's lock, if that is left."""
+        return self._performer.close() if self._performer is not None else None

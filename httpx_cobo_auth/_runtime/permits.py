@@ -167,17 +167,22 @@ class Permits:
 
         Inside of another write, or of the exchange itself, there is no waiting.
         """
+        # Not even entered for a moment: to leave again would wake others who wait for the same.
+        if not self._may_write(parents):
+            return None
         permit = Permit(self, loop)
-        state = self._cell.value
-        # Entered first, and looked afterwards; who drains closes first, and looks afterwards.
-        state.writes[permit.number] = weakref.ref(permit)
-        state = self._cell.value
-        if not state.door_closed or not self._is_renewing(state):
-            return permit
-        if any(number == state.number or number in state.writes for number in parents):
+        # Entered first, and looked again afterwards; who drains closes first, and looks afterwards.
+        self._cell.value.writes[permit.number] = weakref.ref(permit)
+        if self._may_write(parents):
             return permit
         permit.release()
         return None
+
+    def _may_write(self, parents: tuple[int, ...]) -> bool:
+        state = self._cell.value
+        if not state.door_closed or not self._is_renewing(state):
+            return True
+        return any(number == state.number or number in state.writes for number in parents)
 
     def drain(self, permit: Permit) -> bool:
         """Let no new write begin, and return whether none is in flight."""

@@ -8,6 +8,7 @@ the hands of a call that still needs it.
 from __future__ import annotations
 
 import math
+import os
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
@@ -36,7 +37,8 @@ class StoreAccess:
         self._store = store
         self._key = key
         self._ttl = ttl
-        self._held: dict[str, StoreLock] = {}
+        # By the process that took it: a forked child inherits no lock, whatever the store says.
+        self._held: dict[int, StoreLock] = {}
         self._busy = False
         self._closed = False
 
@@ -55,17 +57,17 @@ class StoreAccess:
     def _try_lock(self) -> bool:
         lock = self._store.try_lock(self._key, ttl=self._ttl)
         if lock is not None:
-            self._held["lock"] = lock
+            self._held[os.getpid()] = lock
         return lock is not None
 
     def remaining(self) -> float:
         """Return the seconds for which the lock is certainly still held."""
-        lock = self._held.get("lock")
+        lock = self._held.get(os.getpid())
         return lock.remaining() if lock is not None else -math.inf
 
     def release(self) -> None:
         """Release the lock, if it is held."""
-        lock = self._held.pop("lock", None)
+        lock = self._held.pop(os.getpid(), None)
         if lock is not None:
             lock.release()
 
@@ -78,7 +80,7 @@ class StoreAccess:
         """End the flow's part, and return whether a lock is left to be released now."""
         # Closed first, and looked afterwards; a call notes its end first, and looks afterwards.
         self._closed = True
-        return "lock" in self._held and not self._busy
+        return os.getpid() in self._held and not self._busy
 
     def __del__(self) -> None:
         """Release the lock where nobody has closed this."""

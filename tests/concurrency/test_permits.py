@@ -212,6 +212,30 @@ class TestWriting:
         renewal.release()
         assert begin(permits) is not None
 
+    def test_who_may_not_write_wakes_nobody(self, permits: Permits, bell: Bell) -> None:
+        """Two who wait to write would wake each other for ever."""
+        renewal = enter(permits)
+        assert permits.drain(renewal)
+        assert permits.begin_write() is None
+        assert bell.rung == 0
+
+    def test_a_door_that_closes_while_a_write_enters_is_noticed(
+        self, permits: Permits, bell: Bell, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The write leaves again, and who drains is told so."""
+        renewal = enter(permits)
+        may_write = permits._may_write
+
+        def closing(parents: tuple[int, ...]) -> bool:
+            may = may_write(parents)
+            permits.drain(renewal)
+            return may
+
+        monkeypatch.setattr(permits, "_may_write", closing)
+        assert permits.begin_write() is None
+        assert bell.rung == 1
+        assert permits.drain(renewal)
+
     def test_who_gave_up_waiting_is_not_woken(self, permits: Permits, bell: Bell) -> None:
         """A waiter that was cancelled is forgotten; once more is harmless."""
         renewal = enter(permits)
