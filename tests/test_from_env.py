@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SECRET = "06f78882576ec0e05b1e51a33548da7e8cf958c190ba96be77b1c671f98a2b5f"
 ORG = "e3986401-4aec-480a-973d-e775a4518413"
 KEY = "ab" * 32
+NAMES = "prod, dev, sandbox"
 SERVER = "http://127.0.0.1:8642/v2"
 MAKERS = [
     pytest.param(kind.from_env, id=kind.__name__) for kind in (CoboOAuth, PortalApp, CoboAuth)
@@ -97,10 +98,13 @@ def test_where_to(
         ({"COBO_RESPONSE_KEY": KEY}, "set COBO_ENV in the environment"),
         (
             {"COBO_ENV": "development"},
-            "COBO_ENV 'development' is unknown (did you mean 'dev'?): it must be one of prod, "
-            "dev, sandbox, and COBO_BASE_URL is for others",
+            "COBO_ENV 'development' is unknown (did you mean 'dev'?): it must be one of prod, dev,",
         ),
         ({"COBO_ENV": "DEV"}, "COBO_ENV 'DEV' is unknown (did you mean 'dev'?)"),
+        (
+            {"COBO_ENV": "staging"},
+            f"COBO_ENV 'staging' is unknown: it must be one of {NAMES}, and COBO_BASE_URL is for",
+        ),
         ({"COBO_ENV": "dev "}, "COBO_ENV 'dev ' is unknown (did you mean 'dev'?)"),
         ({"COBO_ENV": SERVER}, "COBO_ENV is a URL; it must be one of prod, dev, sandbox."),
         ({"COBO_BASE_URL": "https://api.cobo.com"}, "COBO_BASE_URL: base_url https://api.cobo.com"),
