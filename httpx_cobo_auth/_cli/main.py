@@ -16,7 +16,9 @@ from httpx_cobo_auth._cli import check, keys, serve, tokens
 from httpx_cobo_auth._cli.screen import Screen
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - it has no public name  # pyright: ignore[reportPrivateUsage]
 
 __all__ = ["FAILED", "INTERRUPTED", "USAGE", "main"]
 
@@ -52,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = arguments.run(arguments, screen)
     except CoboAuthError as error:
         screen.data({"error": type(error).__name__, "message": str(error)})
-        print(f"{_PROGRAM}: {error}", file=sys.stderr)
+        sys.stderr.write(f"{_PROGRAM}: {error}\n")
         return USAGE if isinstance(error, ConfigurationError) else FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -90,3 +92,66 @@ def _parser() -> argparse.ArgumentParser:
     _add(commands, "check", check.check, "check the settings, the clock, the keys, the store", one)
     _add_serve(commands, output)
     return parser
+
+
+def _add(
+    commands: _Commands,
+    name: str,
+    run: Callable[[argparse.Namespace, Screen], int],
+    about: str,
+    options: argparse.ArgumentParser,
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        name, parents=[options], help=about, description=run.__doc__, allow_abbrev=False
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def _add_status(commands: _Commands, settings: argparse.ArgumentParser) -> None:
+    about = "show what the store knows of a token"
+    command = _add(commands, "status", tokens.status, about, settings)
+    whose = command.add_mutually_exclusive_group()
+    whose.add_argument("--org", metavar="ID", help="instead of COBO_ORG_ID")
+    whose.add_argument("--all", action="store_true", help="of all that the store holds")
+
+
+def _add_keys(commands: _Commands, output: argparse.ArgumentParser) -> None:
+    about = "make a key pair"
+    group = commands.add_parser("keys", help=about, description=about, allow_abbrev=False)
+    inner = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    about = "an Ed25519 key pair for an app, or an API key"
+    command = _add(inner, "generate", keys.generate, about, output)
+    where = command.add_mutually_exclusive_group(required=True)
+    where.add_argument("--out", metavar="FILE", help="a new file for the secret, with mode 0600")
+    where.add_argument("--show-secret", action="store_true", help="print the secret")
+
+
+def _add_serve(commands: _Commands, output: argparse.ArgumentParser) -> None:
+    about = "serve a simulator of Cobo on 127.0.0.1"
+    command = _add(commands, "serve", serve.serve, about, output)
+    command.add_argument(
+        "--port", type=_port, default=serve.DEFAULT_PORT, help="default: %(default)s; 0: any"
+    )
+    command.add_argument(
+        "--token-lifetime",
+        type=_seconds,
+        default=serve.DEFAULT_LIFETIME_S,
+        metavar="SECONDS",
+        help="of access tokens; default: %(default)s",
+    )
+
+
+def _port(text: str) -> int:
+    return _number(text, 0, 65535)
+
+
+def _seconds(text: str) -> int:
+    return _number(text, 1, 366 * 86400)
+
+
+def _number(text: str, lowest: int, highest: int) -> int:
+    if text.isascii() and text.isdecimal() and lowest <= int(text[:20]) <= highest:
+        return int(text)
+    message = f"{text!r} is no number from {lowest} to {highest}"
+    raise argparse.ArgumentTypeError(message)

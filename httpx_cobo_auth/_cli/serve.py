@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from httpx_cobo_auth import Environment
     from httpx_cobo_auth._cli.screen import Screen
 
-__all__ = ["DEFAULT_PORT", "PortError", "serve"]
+__all__ = ["DEFAULT_LIFETIME_S", "DEFAULT_PORT", "PortError", "serve"]
 
 DEFAULT_PORT = 8642
+DEFAULT_LIFETIME_S = CoboSimulator.token_lifetime
 
 # Made up, and no key to anything but a simulator; another one than the app's, as in real life.
 _API_SECRET = "5e" * 32
@@ -43,12 +44,17 @@ def serve(arguments: argparse.Namespace, screen: Screen) -> int:
             raise PortError(message) from None
         variables = _variables(simulator, served)
         screen.data(variables)
-        screen.text(f"# A simulator of Cobo at {served.base_url}, until Ctrl-C. No secret of yours:")
+        screen.text(f"# A simulator of Cobo, until Ctrl-C. Its secrets are made up.")
         for name, value in variables.items():
             screen.text(f"export {name}={value}")
         with contextlib.suppress(KeyboardInterrupt):
-            threading.Event().wait()
+            _wait()
     return 0
+
+
+def _wait() -> None:
+    """Wait until interrupted."""
+    threading.Event().wait()
 
 
 def _variables(simulator: CoboSimulator, served: Environment) -> dict[str, str]:
