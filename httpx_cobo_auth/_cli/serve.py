@@ -44,7 +44,7 @@ def serve(arguments: argparse.Namespace, screen: Screen) -> int:
             raise PortError(message) from None
         variables = _variables(simulator, served)
         screen.data(variables)
-        screen.text(f"# A simulator of Cobo, until Ctrl-C. Its secrets are made up.")
+        screen.text("# A simulator of Cobo, until Ctrl-C. Its secrets are made up.")
         for name, value in variables.items():
             screen.text(f"export {name}={value}")
         with contextlib.suppress(KeyboardInterrupt):
