@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from httpx_cobo_auth import CoboAuth, CoboAuthError
+from httpx_cobo_auth import CoboAuth
 from httpx_cobo_auth._cli.finding import failed, ok, skipped
 from httpx_cobo_auth._protocol.signing import signature_headers, verified_time
 from httpx_cobo_auth._protocol.verdicts import error_code_of
@@ -55,7 +55,7 @@ class Answer:
 
 
 def ask(environment: Environment, signer: Signer) -> Answer | str:
-    """Return what a signed request is answered; in words, why there was no answer."""
+    """Return what a signed request is answered, or the name of the error if it is not."""
     auth = CoboAuth(api_secret=signer, environment=environment)
     began = _CLOCK.time()
     try:
@@ -63,10 +63,8 @@ def ask(environment: Environment, signer: Signer) -> Answer | str:
             base_url=environment.base_url, auth=auth, timeout=_TIMEOUT_S, follow_redirects=False
         ) as client:
             response = client.get(PATH, params=QUERY)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except httpx.HTTPError as error:
         return type(error).__name__
-    except CoboAuthError as error:
-        return str(error)
     return _answer(environment, response, began, _CLOCK.time())
 
 

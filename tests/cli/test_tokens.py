@@ -125,7 +125,11 @@ def test_a_record_that_cannot_be_understood(
     assert told.data["error"] == "StoreCorruptError"
     assert f"httpx-cobo-auth: {told.data['message']}\n" == told.err == one.err
     # What is unreadable cannot say whose it is, so some stores do not list it.
-    monkeypatch.setattr(FileStore, "keys", lambda _store: [key])
+
+    def listed(_store: FileStore) -> list[StoreKey]:
+        return [key]
+
+    monkeypatch.setattr(FileStore, "keys", listed)
     every = run("status", "--all")
     assert every.code == 1
     assert f"  {cobo.org_id}  unreadable  cannot use {file.absolute()}" in every.out
@@ -138,9 +142,7 @@ def test_a_record_that_cannot_be_understood(
     assert run("status", "--all").code == 0
 
 
-def test_trouble_is_shown(
-    run: Runs, cobo: CoboSimulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trouble_is_shown(run: Runs, cobo: CoboSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """A token request whose end nobody knows, and a renewal that is held off."""
     assert run("renew").code == 0
     store = FileStore(STORE)
@@ -196,7 +198,10 @@ def test_a_store_that_cannot_list(
     class Unlisted:
         shared = True
 
-    monkeypatch.setattr(chosen, "with_store", lambda _options: {"store": Unlisted()})
+    def unlisted(_options: object) -> dict[str, object]:
+        return {"store": Unlisted()}
+
+    monkeypatch.setattr(chosen, "with_store", unlisted)
     refused = run("status", "--all")
     assert refused.code == 2
     assert "cannot list what it holds: name organizations by --org\n" in refused.err
