@@ -12,22 +12,24 @@ import signal
 import socket
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import httpx_cobo_auth
 from httpx_cobo_auth import __version__
 from httpx_cobo_auth._cli import serve
 from httpx_cobo_auth._cli.main import main
 from httpx_cobo_auth._cli.screen import Colour, Screen, time_text
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from httpx_cobo_auth.testing import CoboSimulator
     from tests.cli.conftest import Runs
 
 PROGRAM = [sys.executable, "-W", "error", "-m", "httpx_cobo_auth"]
+ROOT = Path(httpx_cobo_auth.__path__[0]).parent
 COMMANDS = ["status", "renew", "forget", "keys", "check", "serve"]
 
 
@@ -186,6 +188,13 @@ def test_whoever_read_along_has_gone(cobo: CoboSimulator) -> None:
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_the_command_is_the_module() -> None:
+    """What an installation puts on the path calls the same ``main``."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    module, _, function = settings["project"]["scripts"]["httpx-cobo-auth"].partition(":")
+    assert getattr(importlib.import_module(module), function) is main
 
 
 def test_importing_the_program_does_not_run_it() -> None:
