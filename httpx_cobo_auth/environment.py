@@ -17,6 +17,7 @@ __all__ = [
     "Environment",
     "EnvironmentName",
     "Origin",
+    "cobos_own",
     "environment_named",
 ]
 
@@ -144,6 +145,12 @@ SANDBOX = Environment(
 _BY_NAME = {environment.name: environment for environment in (PRODUCTION, DEVELOPMENT, SANDBOX)}
 
 
+def cobos_own(environment: Environment) -> Environment | None:
+    """Return which of Cobo's own has this base URL; ``None`` where it is another server."""
+    own = (known for known in _BY_NAME.values() if known.base_url == environment.base_url)
+    return next(own, None)
+
+
 def environment_named(environment: Environment | str, setting: str = "environment") -> Environment:
     """Return the environment of that name (``prod``, ``dev`` or ``sandbox``), or the one given.
 
@@ -163,6 +170,9 @@ def environment_named(environment: Environment | str, setting: str = "environmen
     return found
 
 
+_FOR_A_URL = "A server of one's own is an Environment, or named by COBO_BASE_URL for from_env"
+
+
 def _unknown(name: object, setting: str) -> str:
     names = ", ".join(_BY_NAME)
     if not isinstance(name, str):
@@ -170,9 +180,13 @@ def _unknown(name: object, setting: str) -> str:
         return f"{setting} must be one of {names}, or an Environment, not of the type {kind}"
     # Longer text is no misspelt name; it may be a secret in the wrong place.
     shown = f" {name!r}" if len(name) <= _LONGEST_SHOWN else ""
+    if "://" in name:
+        return f"{setting} is a URL; it must be one of {names}. {_FOR_A_URL}"
     meant = _meant_by(name)
     hint = f" (did you mean {meant!r}?)" if meant else ""
-    return f"{setting}{shown} is unknown{hint}: it must be one of {names}, or an Environment"
+    # In a variable there can be no object.
+    other = ", and COBO_BASE_URL is for others" if setting.isupper() else ", or an Environment"
+    return f"{setting}{shown} is unknown{hint}: it must be one of {names}{other}"
 
 
 def _meant_by(name: str) -> str | None:

@@ -37,6 +37,7 @@ WITHOUT_CLIENT = (
 # an example, a page of the documentation or the soak, is written for httpx.
 OWN_CHOICE = (
     "alone.py",
+    "cli",
     "examples",
     "test_docs.py",
     "test_httpx2.py",

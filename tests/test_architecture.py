@@ -47,6 +47,8 @@ LAYERS = [
     ("_auth.",),
     ("__init__", "httpx2"),
     ("testing.",),
+    ("_cli.",),
+    ("__main__",),
 ]
 
 # What decides. It waits for nothing: no network, no files, no event loops; `_cell` asks for the

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, cast
 
-from httpx_cobo_auth._auth.config import App, app_from_env
+from httpx_cobo_auth._auth.config import App
+from httpx_cobo_auth._auth.from_env import oauth_from_env, with_store
 from httpx_cobo_auth._confidential import Confidential
 from httpx_cobo_auth._identity import canonical_org_id
 from httpx_cobo_auth._protocol.tokens import DEFAULT_LIFETIME_S
@@ -115,24 +116,27 @@ class OAuth(FlowAuth[_Request, _Response], Generic[_Request, _Response, _Client,
     def from_env(
         cls,
         *,
-        org_id: str | uuid.UUID,
+        org_id: str | uuid.UUID | None = None,
         environment: EnvironmentName | Environment | None = None,
         **options: Unpack[Options],
     ) -> Self:
-        """Make one from ``COBO_APP_CLIENT_ID``, ``COBO_APP_SECRET`` and ``COBO_ENV``.
+        """Make one from variables of the environment, most of them named as in Cobo's own tools.
 
-        These are the names that Cobo's own tools use.
+        ``COBO_APP_CLIENT_ID``, ``COBO_APP_SECRET``, ``COBO_ENV`` (or ``COBO_BASE_URL`` and
+        ``COBO_RESPONSE_KEY`` for another server), ``COBO_ORG_ID``, and ``COBO_TOKEN_STORE``.
 
         Args:
-            org_id: of the organization.
-            environment: instead of ``COBO_ENV``, which knows Cobo's own three only.
-            **options: as for the class itself: ``store``, ``on_event``, ….
+            org_id: instead of ``COBO_ORG_ID``.
+            environment: instead of ``COBO_ENV``, ``COBO_BASE_URL`` and ``COBO_RESPONSE_KEY``.
+            **options: as for the class itself: ``store`` (instead of ``COBO_TOKEN_STORE``),
+                ``on_event``, ….
 
         Raises:
-            ConfigurationError: one of the variables is not set, or cannot be used.
+            ConfigurationError: one of the variables is not set, cannot be used, or contradicts
+                another one.
 
         """
-        return cls(org_id=org_id, **app_from_env(environment), **options)
+        return cls(**oauth_from_env(org_id, environment), **with_store(options))
 
     @property
     def environment(self) -> Environment:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from httpx_cobo_auth._protocol.nonces import nonces_of
 from httpx_cobo_auth._protocol.records import StoreKey
@@ -27,25 +26,10 @@ if TYPE_CHECKING:
     from httpx_cobo_auth.events import Event
     from httpx_cobo_auth.stores.base import AsyncTokenStore
 
-__all__ = ["App", "AppArguments", "KeyArguments", "Options", "app_from_env", "key_from_env"]
+__all__ = ["App", "Options"]
 
 _SYSTEM_CLOCK = SystemClock()
 _LIFETIMES = "a number of seconds, more than 0 and at most 366 days"
-
-
-class AppArguments(TypedDict):
-    """What ``CoboOAuth`` and ``PortalApp`` have to be given of the app."""
-
-    client_id: str
-    app_secret: str
-    environment: Environment
-
-
-class KeyArguments(TypedDict):
-    """What ``CoboAuth`` has to be given."""
-
-    api_secret: str
-    environment: Environment
 
 
 class Options(TypedDict, total=False):
@@ -162,49 +146,6 @@ def _is_lifetime(value: object) -> bool:
 
 def _is_timeouts(value: object) -> bool:
     return isinstance(value, Timeouts)
-
-
-def app_from_env(environment: EnvironmentName | Environment | None) -> AppArguments:
-    """Read client ID, app secret and environment under the names that Cobo's own tools use.
-
-    Args:
-        environment: instead of ``COBO_ENV``.
-
-    Raises:
-        ConfigurationError: one of them is not set.
-
-    """
-    names = ["COBO_APP_CLIENT_ID", "COBO_APP_SECRET"]
-    client_id, app_secret, where = _from_env(names, environment)
-    return AppArguments(client_id=client_id, app_secret=app_secret, environment=where)
-
-
-def key_from_env(environment: EnvironmentName | Environment | None) -> KeyArguments:
-    """Read API secret and environment under the names that Cobo's own tools use.
-
-    Args:
-        environment: instead of ``COBO_ENV``.
-
-    Raises:
-        ConfigurationError: one of them is not set, or cannot be used.
-
-    """
-    api_secret, where = _from_env(["COBO_API_SECRET"], environment)
-    return KeyArguments(api_secret=api_secret, environment=where)
-
-
-def _from_env(
-    names: list[str], environment: EnvironmentName | Environment | None
-) -> tuple[Any, ...]:
-    missing = [name for name in names if not os.environ.get(name)]
-    if environment is None and not os.environ.get("COBO_ENV"):
-        missing.append("COBO_ENV")
-    if missing:
-        message = f"set {' and '.join(missing)} in the environment"
-        raise ConfigurationError(message)
-    if environment is None:
-        environment = environment_named(os.environ["COBO_ENV"], "COBO_ENV")
-    return (*(os.environ[name] for name in names), environment)
 
 
 def _name(what: str, value: object) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from httpx_cobo_auth._auth.base import FlowAuth, public_name
-from httpx_cobo_auth._auth.config import App, key_from_env
+from httpx_cobo_auth._auth.config import App
+from httpx_cobo_auth._auth.from_env import key_from_env
 
 if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.signing import Signer
@@ -53,15 +54,19 @@ class PlainAuth(FlowAuth[_Request, _Response]):
         verify_responses: bool = False,
         clock: Clock | None = None,
     ) -> Self:
-        """Make one from ``COBO_API_SECRET`` and ``COBO_ENV``, as Cobo's own tools name them.
+        """Make one from variables of the environment.
+
+        ``COBO_API_SECRET`` and ``COBO_ENV``, as Cobo's own tools name them, or ``COBO_BASE_URL``
+        and ``COBO_RESPONSE_KEY`` for another server.
 
         Args:
-            environment: instead of ``COBO_ENV``, which knows Cobo's own three only.
+            environment: instead of ``COBO_ENV``, ``COBO_BASE_URL`` and ``COBO_RESPONSE_KEY``.
             verify_responses: as for the class itself.
             clock: as for the class itself.
 
         Raises:
-            ConfigurationError: one of the variables is not set, or cannot be used.
+            ConfigurationError: one of the variables is not set, cannot be used, or contradicts
+                another one.
 
         """
         given = key_from_env(environment)

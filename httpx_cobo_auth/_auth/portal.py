@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 
 from httpx_cobo_auth._auth.base import OAuth, public_name
-from httpx_cobo_auth._auth.config import App, app_from_env
+from httpx_cobo_auth._auth.config import App
+from httpx_cobo_auth._auth.from_env import app_from_env, with_store
 from httpx_cobo_auth._auth.httpx import CoboOAuth
 from httpx_cobo_auth._confidential import Confidential
 from httpx_cobo_auth._identity import canonical_org_id
@@ -69,17 +70,22 @@ class Portal(Confidential, Generic[_Auth]):
     def from_env(
         cls, *, environment: EnvironmentName | Environment | None = None, **options: Unpack[Options]
     ) -> Self:
-        """Make one from ``COBO_APP_CLIENT_ID``, ``COBO_APP_SECRET`` and ``COBO_ENV``.
+        """Make one from variables of the environment, most of them named as in Cobo's own tools.
+
+        ``COBO_APP_CLIENT_ID``, ``COBO_APP_SECRET``, ``COBO_ENV`` (or ``COBO_BASE_URL`` and
+        ``COBO_RESPONSE_KEY`` for another server), and ``COBO_TOKEN_STORE``.
 
         Args:
-            environment: instead of ``COBO_ENV``, which knows Cobo's own three only.
-            **options: as for the class itself.
+            environment: instead of ``COBO_ENV``, ``COBO_BASE_URL`` and ``COBO_RESPONSE_KEY``.
+            **options: as for the class itself: ``store`` (instead of ``COBO_TOKEN_STORE``),
+                ``on_event``, ….
 
         Raises:
-            ConfigurationError: one of the variables is not set, or cannot be used.
+            ConfigurationError: one of the variables is not set, cannot be used, or contradicts
+                another one.
 
         """
-        return cls(**app_from_env(environment), **options)
+        return cls(**app_from_env(environment), **with_store(options))
 
     @property
     def environment(self) -> Environment:
