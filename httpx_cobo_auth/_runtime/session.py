@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from httpx_cobo_auth._cell import Cell
 from httpx_cobo_auth._protocol.account import Account
 from httpx_cobo_auth._protocol.flow import CoboFlow
-from httpx_cobo_auth._runtime.event_log import log
 from httpx_cobo_auth._runtime.permits import Permits
 from httpx_cobo_auth._runtime.store_access import AsyncStoreAccess, StoreAccess
 from httpx_cobo_auth.errors import AsyncStoreError, ConfigurationError
@@ -129,4 +128,7 @@ class Session:
 
     def emit(self, event: Event) -> Awaitable[object] | None:
         """Tell the log and the user; a handler that raises breaks nothing."""
+        # Not before the first event: eight classes take a tenth of the package's import.
+        from httpx_cobo_auth._runtime.event_log import log  # noqa: PLC0415 - see above
+
         return log(event, self._on_event)
