@@ -20,9 +20,9 @@ class Effect(Generic[_R]):
 
     def __eq__(self, other: object) -> bool:
         """Whether it is the same effect, with the same fields."""
-        return type(other) is type(self) and _fields(self) == _fields(other)
+        return isinstance(other, type(self)) and _fields(self) == _fields(other)
 
-    __hash__ = None  # type: ignore[assignment] - as of a data class that is not frozen
+    __hash__ = None  # type: ignore[assignment]  # as of a data class that is not frozen
 
     def __repr__(self) -> str:
         """Show it with its fields."""
@@ -35,8 +35,9 @@ class Effect(Generic[_R]):
         return result
 
 
-def _fields(effect: object) -> dict[str, object]:
-    return {name: getattr(effect, name) for name in type(effect).__slots__}  # type: ignore[attr-defined] - all have
+def _fields(effect: Effect[Any]) -> dict[str, object]:
+    names: tuple[str, ...] = effect.__slots__
+    return {name: getattr(effect, name) for name in names}
 
 
 Flow = Generator[Effect[Any], Any, _R]

@@ -105,6 +105,7 @@ class Session:
         self.flow: CoboFlow = CoboFlow(self.account, settings)
         self._store: Any = store
         self._on_event = on_event
+        self._awaits_handler = inspect.iscoroutinefunction(on_event)
 
     def store_access(self) -> StoreAccess | AsyncStoreAccess:
         """Return the store as one flow uses it."""
@@ -122,7 +123,7 @@ class Session:
         if self.awaits:
             message = "a sync client cannot use an AsyncTokenStore; give it a TokenStore"
             raise AsyncStoreError(message)
-        if inspect.iscoroutinefunction(self._on_event):
+        if self._awaits_handler:
             message = "a sync client cannot await on_event; give it a plain function"
             raise ConfigurationError(message)
 
