@@ -39,6 +39,7 @@ from httpx_cobo_auth.stores import (
     KeyringStore,
     MemoryStore,
     RedisStore,
+    SqlStore,
     TokenStore,
 )
 
@@ -67,6 +68,7 @@ __all__ = [
     "Secp256k1Signer",
     "Signer",
     "SignerError",
+    "SqlStore",
     "StoreConflictError",
     "StoreCorruptError",
     "StoreError",

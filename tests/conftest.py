@@ -129,6 +129,8 @@ def blocking_calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         for function in watch.functions.values():
             for family in ("httpx", "httpx2"):
                 function.can_block_in(f"/{family}/_config.py", "create_ssl_context")
+            # asyncpg looks for files of passwords and certificates when it connects.
+            function.can_block_in("/asyncpg/connect_utils.py", "_parse_connect_dsn_and_args")
         yield seen
     assert not seen, f"blocked the event loop: {', '.join(seen)}"
 

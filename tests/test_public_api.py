@@ -57,7 +57,7 @@ EXPORTED = [
     *("AsyncStoreError", "AsyncTokenStore", "CoboAuth", "CoboAuthError", "CoboOAuth"),
     *("ConfigurationError", "Ed25519Signer", "Environment", "FileStore", "KeyringStore"),
     *("MemoryStore", "PortalApp", "RedirectedError", "RedisStore", "RenewalTimeoutError"),
-    *("ResponseSignatureError", "Secp256k1Signer", "Signer", "SignerError"),
+    *("ResponseSignatureError", "Secp256k1Signer", "Signer", "SignerError", "SqlStore"),
     *("StoreConflictError", "StoreCorruptError"),
     *("StoreError", "StoreUnavailableError", "Timeouts", "Token", "TokenEndpointError"),
     *("TokenRefusedError", "TokenReplyError", "TokenState", "TokenStatus", "TokenStore"),

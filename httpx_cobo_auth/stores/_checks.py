@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Secret", "Trouble", "attempt", "require_version"]
 
 _T = TypeVar("_T")
-_LONGEST_TEXT = 300
+_LONGEST_TEXT = 500
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from httpx_cobo_auth.errors import ConfigurationError
 from httpx_cobo_auth.stores._checks import Secret
 from httpx_cobo_auth.stores._folder_modes import UnsafeFolderError, require_private
 
@@ -99,6 +100,18 @@ class Folder:
             content = Secret(stream.read(limit + 1))
         return content if len(content.data) <= limit else "it is too long"
 
+    def names(self, suffix: str) -> list[str]:
+        """Return the names of files that end so, temporary ones left out.
+
+        Raises:
+            OSError: the folder cannot be listed, or is unsafe.
+
+        """
+        if not self.check():
+            return []
+        names = [path.name for path in self.path.iterdir()]
+        return sorted(name for name in names if name.endswith(suffix) and not name.startswith("."))
+
     def replace(self, name: str, content: Secret) -> None:
         """Replace a file as a whole, durably, or leave it as it is.
 
@@ -132,8 +145,17 @@ class Folder:
 
 
 def absolute(path: str | os.PathLike[str]) -> Path:
-    """Give an absolute path, ``~`` expanded, without looking at the file system."""
-    expanded = Path(path).expanduser()
+    """Return an absolute path, ``~`` expanded, without looking at the file system.
+
+    Raises:
+        ConfigurationError: it begins with ``~``, and there is no home directory.
+
+    """
+    try:
+        expanded = Path(path).expanduser()
+    except RuntimeError:
+        message = f"cannot expand {str(path)!r}: this user has no home directory; name a folder"
+        raise ConfigurationError(message) from None
     if not expanded.is_absolute():
         expanded = Path.cwd() / expanded
     return Path(os.path.normpath(expanded))

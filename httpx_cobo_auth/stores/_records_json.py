@@ -16,18 +16,15 @@ import hashlib
 import json
 import re
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import Any, NoReturn, cast
 
 from httpx_cobo_auth._protocol.backoff import Backoff
-from httpx_cobo_auth._protocol.records import PendingExchange, Record, TokenTrust, Trust
+from httpx_cobo_auth._protocol.records import PendingExchange, Record, StoreKey, TokenTrust, Trust
 from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth._protocol.tokens import Token
 from httpx_cobo_auth.stores._checks import Secret
 
-if TYPE_CHECKING:
-    from httpx_cobo_auth._protocol.records import StoreKey
-
-__all__ = ["MAX_BYTES", "decode", "encode"]
+__all__ = ["MAX_BYTES", "decode", "encode", "key_of"]
 
 MAX_BYTES = 256 * 1024
 """No record is longer; what is, need not even be read."""
@@ -43,11 +40,11 @@ _LEVELS = {level.value for level in Trust if level is not Trust.UNKNOWN}
 _BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
-def encode(key: StoreKey, record: Record) -> Secret:
-    """Return the JSON of a record."""
+def encode(key: StoreKey | None, record: Record) -> Secret:
+    """Return the JSON of a record; bound to the key, if one is given."""
     trust, throttle = record.trust, record.throttle
     content: dict[str, Any] = {
-        "key": asdict(key),
+        "key": asdict(key) if key is not None else None,
         "generation": record.generation,
         "revision": record.revision,
         "token": asdict(record.token) if record.token is not None else None,
@@ -63,10 +60,11 @@ def encode(key: StoreKey, record: Record) -> Secret:
     return Secret(json.dumps(envelope).encode())
 
 
-def decode(key: StoreKey, secret: Secret) -> Record | str:
+def decode(key: StoreKey | None, secret: Secret) -> Record | str:
     """Return the record or, as text without any of it, what is wrong with the JSON.
 
-    It does not raise, because a traceback would hold the tokens.
+    The record must be bound to the key; to any or none, where that is ``None``. It does not
+    raise, because a traceback would hold the tokens.
     """
     try:
         return _decoded(key, secret.data)
@@ -76,11 +74,19 @@ def decode(key: StoreKey, secret: Secret) -> Record | str:
         return "it is not JSON"
 
 
+def key_of(secret: Secret) -> StoreKey | None:
+    """Return the key that a record is bound to; ``None`` where the JSON is wrong."""
+    if isinstance(decode(None, secret), str):
+        return None
+    stored: Any = json.loads(secret.data)["record"]["key"]
+    return StoreKey(**stored) if stored is not None else None
+
+
 class _FlawError(Exception):
     """What is wrong; it does not leave this module."""
 
 
-def _decoded(key: StoreKey, data: bytes) -> Record:
+def _decoded(key: StoreKey | None, data: bytes) -> Record:
     envelope: Any = json.loads(data, parse_constant=_refuse_constant)
     version = cast("dict[str, object]", envelope).get("format") if _is_object(envelope) else None
     if _is_whole(version) and cast("int", version) > _FORMAT:
@@ -111,7 +117,7 @@ def _decoded(key: StoreKey, data: bytes) -> Record:
     )
 
 
-def _old_record(key: StoreKey, record: object) -> Record:
+def _old_record(key: StoreKey | None, record: object) -> Record:
     content = _fields("record", record, "key", "generation", "token", "note", "spacing")
     _check_key(key, content["key"])
     note = content["note"]
@@ -122,8 +128,13 @@ def _old_record(key: StoreKey, record: object) -> Record:
     )
 
 
-def _check_key(key: StoreKey, stored: object) -> None:
-    if stored != asdict(key):
+def _check_key(key: StoreKey | None, stored: object) -> None:
+    if key is None:
+        if stored is not None:
+            fields = _fields("key", stored, "base_url", "client_id", "org_id")
+            for name, value in fields.items():
+                _text(name, value)
+    elif stored != asdict(key):
         message = "it belongs to another environment, client or organization"
         raise _FlawError(message)
 

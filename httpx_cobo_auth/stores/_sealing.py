@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from httpx_cobo_auth._confidential import Confidential
 from httpx_cobo_auth.errors import ConfigurationError
 from httpx_cobo_auth.stores._checks import Secret
-from httpx_cobo_auth.stores._records_json import decode, encode
+from httpx_cobo_auth.stores._records_json import decode, encode, key_of
 
 if TYPE_CHECKING:
     from nacl.secret import SecretBox
@@ -50,25 +50,32 @@ class Codec(Confidential):
         return bytes(self._box) if self._box is not None else None
 
     def encode(self, key: StoreKey, record: Record) -> Secret:
-        """Give the bytes of a record."""
+        """Return the bytes of a record."""
         plain = encode(key, record)
         if self._box is None:
             return plain
         return Secret(_SEALED + self._box.encrypt(plain.data))
 
     def decode(self, key: StoreKey, secret: Secret) -> Record | str:
-        """Give the record, or what is wrong with the bytes, as ``records_json.decode`` does."""
+        """Return the record, or what is wrong with the bytes, as ``_records_json.decode`` does."""
+        plain = self._opened(secret)
+        return plain if isinstance(plain, str) else decode(key, plain)
+
+    def key_of(self, secret: Secret) -> StoreKey | None:
+        """Return whose record it is; ``None`` where the bytes cannot be understood."""
+        plain = self._opened(secret)
+        return None if isinstance(plain, str) else key_of(plain)
+
+    def _opened(self, secret: Secret) -> Secret | str:
         sealed = secret.data.startswith(_SEALED)
         if self._box is None:
-            if sealed:
-                return "it is encrypted, and this store has no encryption_key"
-            return decode(key, secret)
+            return "it is encrypted, and this store has no encryption_key" if sealed else secret
         if not sealed:
             return "it is not encrypted, and this store has an encryption_key"
         from nacl.exceptions import CryptoError  # noqa: PLC0415 - as below
 
         try:
-            return decode(key, Secret(self._box.decrypt(secret.data.removeprefix(_SEALED))))
+            return Secret(self._box.decrypt(secret.data.removeprefix(_SEALED)))
         except (CryptoError, ValueError):
             return "it was encrypted with another encryption_key, or is damaged"
 

@@ -11,11 +11,19 @@ __all__ = ["AsyncStoreLock", "AsyncTokenStore", "StoreLock", "TokenStore"]
 
 
 class StoreLock(Protocol):
-    """The right to renew, held."""
+    """The right to renew, held.
+
+    A forked child inherits no lock. It has a copy of this object, but the lock is its parent's:
+    there ``remaining`` returns 0.0 and ``release`` does nothing, and the copy does not keep the
+    lock from getting free when the parent releases it or dies. Compare ``os.getpid()`` with that
+    of the process that took the lock; not every fork runs Python's hooks.
+    """
 
     def remaining(self) -> float:
-        """Seconds for which the lock is certainly still held; ``inf`` where it never lapses.
+        """Return the seconds for which the lock is certainly still held.
 
+        ``inf`` where it never lapses. 0.0 or less once it was released, once it lapsed, and in a
+        forked child. Counted from before the lock was asked for, by a clock that nobody sets.
         Must not block.
         """
         ...
@@ -24,8 +32,8 @@ class StoreLock(Protocol):
         """Give the right back.
 
         Idempotent; from any thread; needs no event loop; takes no longer than an ordinary
-        call of the store; raises nothing. Does nothing where the lock lapsed and somebody
-        else holds it now.
+        call of the store; raises nothing, whatever becomes of the store meanwhile. Does nothing
+        where the lock lapsed and somebody else holds it now, and in a forked child.
         """
         ...
 
@@ -34,23 +42,44 @@ class StoreLock(Protocol):
 class TokenStore(Protocol):
     """Keeps records and hands out the right to renew; for sync and async clients alike.
 
-    Methods may block: async clients call them in worker threads. They raise
-    ``StoreUnavailableError`` where the store cannot be reached; any other exception of
-    theirs is taken for that.
+    ``httpx_cobo_auth.testing.StoreContract`` tests all that is said here. For a store over any
+    storage of bytes, ``encode`` and ``decode`` turn records into bytes and back.
 
-    Two optional attributes: ``blocking = False`` says that no method ever waits, so that
-    async clients call them directly. ``identity``, hashable, says which store objects are
-    the same store; by default each is its own.
+    - Methods may block: async clients call them in worker threads. Any method may be called from
+      any thread, and by several at once.
+    - They raise ``StoreUnavailableError`` where the store cannot be reached, within seconds; any
+      other exception of theirs is taken for that. They go on working once it can be reached again.
+    - Environment, client and organization together make a key. Keys that differ in upper and
+      lower case, or in one part, are different; a key's parts may be any text.
+    - No record is read as another one's, and no token is shown by ``repr``, ``str`` or an error.
+    - A forked child may use the store: no connection or lock of the parent is used in it.
+    - If ``shared``, all of this holds between processes, whether forked or started, and for
+      whoever opens the same store anew.
+
+    Optional attributes:
+
+    - ``blocking = False`` says that no method ever waits, so that async clients call them
+      directly.
+    - ``identity``, hashable, says which store objects are the same store: equal for those that
+      open the same records, so that they share what this process knows of a token. By default,
+      and where it is ``None``, each object is a store of its own.
+    - ``keys()`` returns a list of the ``StoreKey`` of each record that the store holds, for
+      listings. Records that cannot be understood are left out. Absent where a store cannot list.
+    - ``close()`` lets go of what the store holds open.
     """
 
     shared: bool
     """Whether other processes may use the same records."""
 
     def load(self, key: StoreKey) -> Record | None:
-        """Read the record, never half of one; without needing the lock.
+        """Return the record, or ``None`` where there is none.
+
+        Never half of one, nor a mixture of two, also while another process saves. Needs no lock.
+        A record without a token is a record.
 
         Raises:
-            StoreCorruptError: there is something, but it cannot be understood. It is kept.
+            StoreCorruptError: there is something, but it cannot be understood, or belongs to
+                another key. It is kept as it is.
             StoreUnavailableError: the store cannot be reached.
 
         """
@@ -59,26 +88,37 @@ class TokenStore(Protocol):
     def save(self, key: StoreKey, record: Record, *, expected: Version) -> None:
         """Replace the record of that version, wholly and durably, or not at all.
 
-        The caller holds the lock, which may have lapsed: hence the comparison.
+        The caller holds the lock, which may have lapsed: hence the comparison. Where locks lapse,
+        comparing and replacing are one atomic step: of several that save over one version, one
+        succeeds. A store that cannot tell whether its own first attempt was successful may take
+        the very same record, already stored, for saved.
+
+        Args:
+            key: whose record it is.
+            record: what to keep. The next ``load``, by anybody, returns an equal one.
+            expected: ``Record.version`` of the one to be replaced; ``(0, None)`` for none.
 
         Raises:
             StoreConflictError: the stored version is another; nothing was saved.
-            StoreCorruptError: what is stored cannot be understood; nothing was saved.
+            StoreCorruptError: what is stored cannot be understood. It is kept; nothing was saved.
             StoreUnavailableError: nothing is known to have been saved.
 
         """
         ...
 
     def try_lock(self, key: StoreKey, *, ttl: float) -> StoreLock | None:
-        """Take the right to renew if nobody has it, without waiting.
+        """Take the right to renew if nobody has it, without waiting for it.
 
-        Excludes every other caller: in this thread, process, host, wherever the records
-        are shared.
+        Returns ``None`` where somebody has it. Excludes every other caller, for that key alone: in
+        this thread, process, host, wherever the records are shared. A lock whose owner died gets
+        free: at once where the store notices, else after ``ttl``. A forked child of its owner
+        has no part in it.
 
         Args:
             key: whose token is to be renewed.
             ttl: seconds after which a lock whose owner died must be free again, where the
-                store cannot notice the death by itself.
+                store cannot notice the death by itself. A store whose locks never lapse need not
+                look at it.
 
         Raises:
             StoreUnavailableError: the lock cannot be reached.
@@ -88,14 +128,14 @@ class TokenStore(Protocol):
 
 
 class AsyncStoreLock(Protocol):
-    """The right to renew, held in an async store."""
+    """The right to renew, held in an async store. A forked child inherits none."""
 
     def remaining(self) -> float:
-        """Seconds for which the lock is certainly still held. Must not block."""
+        """As ``StoreLock.remaining``: must not block, nor be awaited."""
         ...
 
     async def release(self) -> None:
-        """Give the right back: idempotent, raises nothing.
+        """As ``StoreLock.release``: idempotent, raises nothing.
 
         Where a flow is abandoned with its event loop nobody can await this: the lock has
         to lapse by itself.
@@ -105,7 +145,12 @@ class AsyncStoreLock(Protocol):
 
 @runtime_checkable
 class AsyncTokenStore(Protocol):
-    """The same contract, awaited. Serves async clients only."""
+    """The contract of ``TokenStore``, awaited. Serves async clients only.
+
+    Sync clients that are given one raise ``AsyncStoreError``. A method may be cancelled at any
+    ``await``; a lock that was being taken then has to be given back, or lapse. ``keys`` and
+    ``aclose``, both optional, are awaited as well.
+    """
 
     shared: bool
 

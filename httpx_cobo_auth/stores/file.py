@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from httpx_cobo_auth.errors import StoreCorruptError, StoreUnavailableError
-from httpx_cobo_auth.stores._checks import Trouble, attempt, require_version
+from httpx_cobo_auth.stores._checks import Secret, Trouble, attempt, require_version
 from httpx_cobo_auth.stores._file_locks import FileHold, prepare_file_locks, try_file_lock
 from httpx_cobo_auth.stores._folder import Folder, absolute, name_for
 from httpx_cobo_auth.stores._records_json import MAX_BYTES
@@ -91,6 +91,19 @@ class FileStore:
         finally:
             del state  # A traceback with locals must not show the key.
 
+    def keys(self) -> list[StoreKey]:
+        """Return whose records there are. Files that cannot be understood are left out.
+
+        Raises:
+            StoreUnavailableError: the folder cannot be read, or is not safe.
+
+        """
+        found = attempt(self._keys, OSError)
+        if isinstance(found, Trouble):
+            message = f"cannot read the token store: {found.text}"
+            raise StoreUnavailableError(message)
+        return found
+
     def load(self, key: StoreKey) -> Record | None:
         """Read the record, if there is one.
 
@@ -148,6 +161,16 @@ class FileStore:
         if content is None or isinstance(content, str):
             return content
         return self._codec.decode(key, content)
+
+    def _keys(self) -> list[StoreKey]:
+        keys: list[StoreKey] = []
+        for name in self._folder.names(".json"):
+            content = self._folder.read(name, MAX_BYTES)
+            key = self._codec.key_of(content) if isinstance(content, Secret) else None
+            # One that was moved to another's place is not a record of that one's.
+            if key is not None and name == _record_name(key):
+                keys.append(key)
+        return keys
 
     def _try_lock(self, key: StoreKey) -> FileHold | None:
         self._folder.ensure()

@@ -25,8 +25,8 @@ class MemoryStore(Uncopied):
     """Keeps tokens in this process's memory; the default.
 
     Every process that uses one of its own asks Cobo for a token of its own: for several
-    processes take a ``FileStore``, for several hosts a ``RedisStore`` or ``SqlStore``. A forked
-    child starts with an empty one, for a refresh token works only once.
+    processes take a ``FileStore``, for several hosts a ``RedisStore``. A forked child
+    starts with an empty one, for a refresh token works only once.
     """
 
     shared = False
@@ -74,7 +74,7 @@ class MemoryStore(Uncopied):
         ``ttl`` does not matter: who dies here takes the whole store along.
         """
         del ttl
-        lock = _Lock(self, key)
+        lock = _Lock(self, self._locks, key)
         reference = weakref.ref(lock)
 
         def change(
@@ -102,12 +102,18 @@ class MemoryStore(Uncopied):
 
 
 class _Lock:
-    def __init__(self, store: MemoryStore, key: StoreKey) -> None:
+    def __init__(
+        self,
+        store: MemoryStore,
+        locks: Cell[Mapping[StoreKey, weakref.ref[_Lock]]],
+        key: StoreKey,
+    ) -> None:
         self._store = store
+        self._locks = locks
         self.key = key
 
     def remaining(self) -> float:
-        held = self._store._locks.value.get(self.key)  # noqa: SLF001 - its own store
+        held = self._locks.value.get(self.key)
         return math.inf if held is not None and held() is self else 0.0
 
     def release(self) -> None:

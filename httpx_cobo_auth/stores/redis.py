@@ -11,6 +11,8 @@ a hash tag, so that they live in one slot of a cluster.
 
 from __future__ import annotations
 
+import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from httpx_cobo_auth.errors import (
@@ -20,17 +22,17 @@ from httpx_cobo_auth.errors import (
 )
 from httpx_cobo_auth.stores._checks import Secret, Trouble, attempt
 from httpx_cobo_auth.stores._folder import name_for
-from httpx_cobo_auth.stores._records_json import decode, encode
+from httpx_cobo_auth.stores._records_json import decode, encode, key_of
 from httpx_cobo_auth.stores._redis_client import checked_client, client_from_url
-from httpx_cobo_auth.stores._redis_lock import RedisLocks
+from httpx_cobo_auth.stores._redis_lock import redis_locks
 from httpx_cobo_auth.stores._uncopied import Uncopied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from httpx_cobo_auth._protocol.records import Record, StoreKey, Version
+    from httpx_cobo_auth.stores._lapsing import LapsingHold
     from httpx_cobo_auth.stores._redis_client import RedisClient
-    from httpx_cobo_auth.stores._redis_lock import RedisHold
 
 __all__ = ["RedisStore"]
 
@@ -61,8 +63,8 @@ class RedisStore(Uncopied):
     too; mind that redis-py's defaults wait for a server that hangs for most of a minute.
 
     - TLS: ``rediss://``, with ``?ssl_ca_certs=…`` and the like as redis-py has them.
-    - ACL: a user with ``+eval +hget +hmget +hset +get +set +del ~httpx-cobo-auth:*``, and
-      ``+select`` for another database than 0.
+    - ACL: a user with ``+eval +hget +hmget +hset +get +set +del ~httpx-cobo-auth:*``;
+      ``+select`` for another database than 0, ``+scan`` for ``keys()``.
     - Sentinel: ``RedisStore(sentinel.master_for("name"))``.
     - Cluster: ``RedisStore(RedisCluster.from_url(…))``.
 
@@ -112,7 +114,7 @@ class RedisStore(Uncopied):
             )
         finally:
             del url_or_client  # A traceback with locals must not show a password in it.
-        self._locks = RedisLocks(self._client)
+        self._locks = redis_locks(self._client)
 
     @property
     def identity(self) -> Hashable:
@@ -132,6 +134,18 @@ class RedisStore(Uncopied):
         """Close the connections, where they were made from a URL."""
         if self._own:
             cast("Any", self._client).close()
+
+    def keys(self) -> list[StoreKey]:
+        """Return whose records there are. Those that cannot be understood are left out.
+
+        It looks through all keys of the database, bit by bit (``SCAN``).
+
+        Raises:
+            StoreUnavailableError: Redis cannot be reached, or refuses.
+
+        """
+        keys: list[StoreKey] = self._attempt(self._list)
+        return keys
 
     def load(self, key: StoreKey) -> Record | None:
         """Read the record, if there is one.
@@ -164,7 +178,7 @@ class RedisStore(Uncopied):
         if outcome != "saved":
             raise self._corrupt(key, outcome)
 
-    def try_lock(self, key: StoreKey, *, ttl: float) -> RedisHold | None:
+    def try_lock(self, key: StoreKey, *, ttl: float) -> LapsingHold | None:
         """Take the right to renew if nobody has it, for ``ttl`` seconds.
 
         Raises:
@@ -189,6 +203,19 @@ class RedisStore(Uncopied):
     def _corrupt(self, key: StoreKey, why: str) -> StoreCorruptError:
         where = self._name(key, "token")
         return StoreCorruptError(f"cannot use the Redis key {where}: {why}. It was left as it is")
+
+    def _list(self) -> list[StoreKey]:
+        pattern = re.sub(r"([*?\[\]\\])", r"\\\1", self._prefix) + ":{*}:token"
+        names: set[str] = {
+            _bytes(name).decode() for name in cast("Any", self._client).scan_iter(match=pattern)
+        }
+        keys: list[StoreKey] = []
+        for name in sorted(names):
+            found = _unless_wrong_type(partial(self._client.eval, _LOAD, 1, name))
+            key = key_of(Secret(_bytes(found[1]))) if found is not None else None
+            if key is not None and name == self._name(key, "token"):
+                keys.append(key)
+        return keys
 
     def _read(self, key: StoreKey) -> Record | str | None:
         found = _unless_wrong_type(lambda: self._client.eval(_LOAD, 1, self._name(key, "token")))

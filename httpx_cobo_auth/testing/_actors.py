@@ -115,8 +115,11 @@ class Awaited:
     def __init__(self, wrapped: AsyncTokenStore, portal: BlockingPortal) -> None:
         self.wrapped = wrapped
         self.shared = wrapped.shared
-        self.identity = getattr(wrapped, "identity", id(wrapped))
+        self.identity = getattr(wrapped, "identity", None)
         self._portal = portal
+        keys = getattr(wrapped, "keys", None)
+        if keys is not None:
+            self.keys = partial(portal.call, keys)
 
     def __repr__(self) -> str:
         return repr(self.wrapped)

@@ -11,6 +11,7 @@ from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth.errors import StoreConflictError
 from httpx_cobo_auth.testing._actors import (
     SECRET,
+    Awaited,
     expect,
     failure_of,
     opening,
@@ -79,7 +80,11 @@ def locked_save(
 
 
 def identity_of(store: TokenStore) -> object:
-    return getattr(store, "identity", id(store))
+    """Return what the store says, or what counts where it says nothing: which object it is."""
+    identity = getattr(store, "identity", None)
+    if identity is None:
+        return id(store.wrapped if isinstance(store, Awaited) else store)
+    return identity
 
 
 class RecordsContract:
@@ -109,13 +114,27 @@ class RecordsContract:
     def test_all_objects_see_the_same_records(self, make_store: MakesStore) -> None:
         """Each opened anew, as for every request."""
         with opening(make_store) as store, opening(make_store) as other:
-            if not store.shared and identity_of(store) != identity_of(other):
+            same = identity_of(store) == identity_of(other)
+            if not (same or store.shared):
                 message = "each object is a store of its own"
                 raise SkipTest(message)
             locked_save(store, record_of(1), expected=NO_RECORD)
             expect(other.load(KEY) == record_of(1), "another object sees the record")
-            expect(identity_of(store) == identity_of(other), "both have the same identity")
+            named = getattr(store, "identity", None) is not None
+            expect(same or not named, "both have the same identity")
             hash(identity_of(store))
+
+    def test_a_revision_is_a_version(self, make_store: MakesStore) -> None:
+        """What is learned of a token is saved within its generation, and compared as well."""
+        revised = record_of(1).revised("revision", trust=TokenTrust(Trust.EXPOSED))
+        with opening(make_store) as store:
+            locked_save(store, record_of(1), expected=NO_RECORD)
+            locked_save(store, revised, expected=(1, None))
+            expect(store.load(KEY) == revised, "load() returns the revised record")
+            for expected in ((1, None), (1, "another"), (1, "Revision"), (1, "revision ")):
+                expect_conflict(store, record_of(2), expected)
+            locked_save(store, record_of(2), expected=(1, "revision"))
+            expect(store.load(KEY) == record_of(2), "the next token's record replaces it")
 
     def test_keys_do_not_meet(self, make_store: MakesStore) -> None:
         """Environment, client and organization tell them apart, upper and lower case as well."""
@@ -125,6 +144,24 @@ class RecordsContract:
                 locked_save(store, record_of(generation), expected=NO_RECORD, key=key)
             for generation, key in enumerate(keys, start=1):
                 expect(store.load(key) == record_of(generation), f"{key} has its own record")
+
+    def test_keys_lists_what_there_is(self, make_store: MakesStore) -> None:
+        """If it lists: the key of each record, once; and no key that is only locked."""
+        with opening(make_store) as store:
+            keys = getattr(store, "keys", None)
+            if keys is None:
+                message = "this store cannot list"
+                raise SkipTest(message)
+            lock = take(store, KEY, TTL_S)
+            expect(list(keys()) == [], "keys() of a store without records is empty")
+            lock.release()
+            for key in (KEY, *OTHER_KEYS):
+                for generation in (1, 2):
+                    expected = (generation - 1, None)
+                    locked_save(store, record_of(generation), expected=expected, key=key)
+            found = list(keys())
+            expect(len(found) == 1 + len(OTHER_KEYS), "keys() names each record once")
+            expect(set(found) == {KEY, *OTHER_KEYS}, "keys() names whose records there are")
 
     def test_only_the_expected_version_is_replaced(self, make_store: MakesStore) -> None:
         """The version is generation and note together."""

@@ -190,7 +190,7 @@ def each_counts(monkeypatch: pytest.MonkeyPatch) -> None:
         (open_door, "renew()", "meets a token that an exchange"),
         (nobody_woken, "EXPIRED", "nobody can go on"),
         (seat_kept, "EXPIRED", "ends with something held"),
-        (no_note, "two processes, STALE", "is sent again"),
+        (no_note, "two processes, fail", "is sent again"),
         (no_doubt, "renew()", "meets a token that an exchange"),
         (noted_is_spent, "noted by somebody gone", "is sent again"),
         (lost_is_unsent, "EXPIRED", "is sent again"),

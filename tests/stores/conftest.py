@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from httpx_cobo_auth.testing import CoboSimulator, LogEntry
+    from tests.stores.databases import MariaServer, PostgresServer
 
 SECRET = "5ec2e7"
 _HIGHEST_PORT = 65_535
@@ -205,6 +206,40 @@ def redis_server(shared_redis: RedisServer) -> RedisServer:
     with shared_redis.client() as client:
         client.flushall()
     return shared_redis
+
+
+@pytest.fixture(scope="session")
+def shared_postgres() -> Iterator[PostgresServer]:
+    """Start a PostgreSQL once."""
+    from tests.stores.databases import PostgresServer  # noqa: PLC0415 - SQLAlchemy is an extra
+
+    server = PostgresServer()
+    yield server
+    server.end()
+
+
+@pytest.fixture
+def postgres(shared_postgres: PostgresServer) -> PostgresServer:
+    """Give a PostgreSQL without our table."""
+    shared_postgres.empty()
+    return shared_postgres
+
+
+@pytest.fixture(scope="session")
+def shared_mariadb() -> Iterator[MariaServer]:
+    """Start a MariaDB once."""
+    from tests.stores.databases import MariaServer  # noqa: PLC0415 - SQLAlchemy is an extra
+
+    server = MariaServer()
+    yield server
+    server.end()
+
+
+@pytest.fixture
+def mariadb(shared_mariadb: MariaServer) -> MariaServer:
+    """Give a MariaDB without our table."""
+    shared_mariadb.empty()
+    return shared_mariadb
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from httpx_cobo_auth._protocol.records import PendingExchange, Record, StoreKey,
 from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth._protocol.tokens import Token
 from httpx_cobo_auth.stores._checks import Secret
-from httpx_cobo_auth.stores._records_json import decode, encode
+from httpx_cobo_auth.stores._records_json import decode, encode, key_of
 from tests.fuzzing import fuzz
 
 if TYPE_CHECKING:
@@ -245,6 +245,24 @@ def test_another_organizations_record_is_refused() -> None:
     belongs = "it belongs to another environment, client or organization"
     assert decode(StoreKey(KEY.base_url, KEY.client_id, "0ther"), Secret(GOOD)) == belongs
     assert flaw(signed(put("key.org_id", "0ther"))) == belongs
+
+
+def test_whose_a_record_is_can_be_told() -> None:
+    """Its key, for listings; nothing of what is damaged, or bound to nobody."""
+    assert key_of(Secret(GOOD)) == KEY
+    assert key_of(Secret(old())) == KEY
+    assert key_of(encode(None, RECORD)) is None
+    for wrong in (b"", b"{}", GOOD[:-1], signed(put("key.org_id", 1)), signed(put("key", {}))):
+        assert key_of(Secret(wrong)) is None
+
+
+def test_a_record_may_be_bound_to_nobody() -> None:
+    """Who asks for nobody's in particular gets any; who asks for a key's, only that one's."""
+    free = encode(None, RECORD)
+    assert decode(None, free) == decode(None, Secret(GOOD)) == RECORD
+    assert decode(KEY, free) == "it belongs to another environment, client or organization"
+    assert decode(None, Secret(signed(put("key", 1)))) == "key is not as it should be"
+    assert decode(None, Secret(signed(put("key.org_id", 1)))) == "org_id is not as it should be"
 
 
 @pytest.mark.parametrize("place", ["token.expires_at", "token.obtained_at", "pending.begun_at"])

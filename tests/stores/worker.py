@@ -19,7 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from httpx_cobo_auth import Environment, FileStore, KeyringStore, RedisStore, Timeouts, TokenStore
+from httpx_cobo_auth import (
+    Environment,
+    FileStore,
+    KeyringStore,
+    RedisStore,
+    SqlStore,
+    Timeouts,
+    TokenStore,
+)
 from httpx_cobo_auth._protocol.records import StoreKey
 from tests.family import CoboOAuth, httpx
 
@@ -30,6 +38,7 @@ STORES: dict[str, Callable[..., TokenStore]] = {
     "file": FileStore,
     "redis": RedisStore,
     "keyring": KeyringStore,
+    "sql": SqlStore,
 }
 # One for all clients: a child forked while a thread makes another would inherit OpenSSL's own
 # locks, held, and wait for ever to make one itself.

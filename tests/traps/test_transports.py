@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -100,21 +99,6 @@ def test_a_flow_by_hand(simulator: CoboSimulator, make_auth: MakesAuth) -> None:
         except StopIteration:
             break
     assert answer.status_code == 200
-
-
-def test_the_auth_of_a_client_that_is_gone(simulator: CoboSimulator, make_auth: MakesAuth) -> None:
-    """It does not keep its client alive; without it, exchanges travel through the flow."""
-    owner = make_auth(simulator)
-    client = owner.client(transport=simulator)
-    widowed: Any = client.auth
-    unmarried: Any = type(widowed)(owner)
-    del client
-    gc.collect()
-    with httpx.Client(base_url=simulator.environment.base_url, transport=simulator) as other:
-        for auth in (widowed, unmarried):
-            simulator.revoke_tokens()
-            other.get("/wallets", auth=auth).raise_for_status()
-    assert simulator.counters.exchanges == 2
 
 
 def test_a_handler(
