@@ -69,8 +69,8 @@ class Call:
         return what, outcome
 
 
-current_call: ContextVar[Call] = ContextVar("current_call")
-"""The call that this task or thread is making."""
+current_call: ContextVar[Call | None] = ContextVar("current_call", default=None)
+"""The call that this task or thread is making; ``None`` in a renewal that runs on its own."""
 
 
 class Journal:

@@ -29,6 +29,7 @@ _NO_TOKEN = {
     "TokenEndpointError",
     "TokenReplyError",
 }
+_REFUSED = {401, 500}
 _BREAKING = {"drop", "hang"}
 _LONGEST_HOLD_S = 30.0
 
@@ -79,6 +80,9 @@ def _refused(call: Call, ledger: Ledger, *, cut: bool) -> tuple[Verdict, str]:
     opted_out = call.method == "POST" and not call.replay
     if opted_out and call.status == 500 and request is not None:  # noqa: PLR2004
         return _bounced(request, ledger)
+    if call.status in _REFUSED and request is not None and _dead(request, ledger):
+        # Refused, and refused again by the token that there was: why was there no other?
+        return _without_token(call, call.ended or call.begun, ledger)
     return Verdict.NEEDLESS, "no fault accounts for it"
 
 
@@ -89,6 +93,11 @@ def _fits(call: Call, request: Arrival) -> bool:
     if request.fault in _BREAKING:
         return call.error in _TRANSPORT
     return call.error == "ResponseSignatureError" or call.status == request.status
+
+
+def _dead(request: Arrival, ledger: Ledger) -> bool:
+    life = ledger.lives_by_token.get(request.bearer)
+    return life is not None and request.at >= life.died
 
 
 def _bounced(request: Arrival, ledger: Ledger) -> tuple[Verdict, str]:

@@ -46,15 +46,19 @@ STORES: dict[str, Callable[[str], TokenStore]] = {"file": FileStore, "redis": Re
 class Marking(httpx.HTTPTransport):
     """Says with every request which call it belongs to, and notes what came of it."""
 
+    def __init__(self, worker: str) -> None:
+        super().__init__()
+        self._worker = worker
+
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request."""
-        call, what = _marked(request)
+        attempts, what = _marked(request, self._worker)
         try:
             response = super().handle_request(request)
         except BaseException as error:
-            call.attempts.append((what, type(error).__name__))
+            attempts.append((what, type(error).__name__))
             raise
-        call.attempts.append((what, str(response.status_code)))
+        attempts.append((what, str(response.status_code)))
         return response
 
     def close(self) -> None:
@@ -64,25 +68,30 @@ class Marking(httpx.HTTPTransport):
 class AsyncMarking(httpx.AsyncHTTPTransport):
     """The same for async clients."""
 
+    def __init__(self, worker: str) -> None:
+        super().__init__()
+        self._worker = worker
+
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request."""
-        call, what = _marked(request)
+        attempts, what = _marked(request, self._worker)
         try:
             response = await super().handle_async_request(request)
         except BaseException as error:
-            call.attempts.append((what, type(error).__name__))
+            attempts.append((what, type(error).__name__))
             raise
-        call.attempts.append((what, str(response.status_code)))
+        attempts.append((what, str(response.status_code)))
         return response
 
     async def aclose(self) -> None:
         """Stay open: several clients share it, until the loop ends."""
 
 
-def _marked(request: httpx.Request) -> tuple[Call, str]:
+def _marked(request: httpx.Request, worker: str) -> tuple[list[tuple[str, str]], str]:
     call = current_call.get()
-    request.headers[CALL_HEADER] = call.name
-    return call, "token" if request.url.path.endswith("/oauth/token") else "api"
+    request.headers[CALL_HEADER] = f"{worker}-renewal" if call is None else call.name
+    what = "token" if request.url.path.endswith("/oauth/token") else "api"
+    return [] if call is None else call.attempts, what
 
 
 class Worker:
@@ -177,7 +186,7 @@ class Worker:
     # ---------------------------------------------------------------------- threads, tasks
     def work(self) -> None:
         """Call again and again, as one thread."""
-        transport = Marking()
+        transport = Marking(self.task["name"])
         common: dict[str, Any] = {"transport": transport, "timeout": PATIENCE_S}
         plain = httpx.Client(base_url=self.environment.base_url, **common)
         clients: dict[str, httpx.Client] = {}
@@ -199,7 +208,7 @@ class Worker:
 
     async def awork(self) -> None:
         """Call again and again, as one task."""
-        transport = AsyncMarking()
+        transport = AsyncMarking(self.task["name"])
         common: dict[str, Any] = {"transport": transport, "timeout": PATIENCE_S}
         plain = httpx.AsyncClient(base_url=self.environment.base_url, **common)
         clients: dict[str, httpx.AsyncClient] = {}

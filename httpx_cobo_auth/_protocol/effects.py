@@ -8,9 +8,10 @@ that explores every interleaving of several flows.
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING
+
+from httpx_cobo_auth._protocol.asking import Effect, Flow
 
 if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.freshness import ReplyAge
@@ -46,23 +47,6 @@ __all__ = [
     "UnlockStore",
 ]
 
-_R = TypeVar("_R")
-
-
-class Effect(Generic[_R]):
-    """Something to be done; ``_R`` is what comes of it."""
-
-    __slots__ = ()
-
-    def __iter__(self) -> Flow[_R]:
-        """Ask for it, and return what comes of it."""
-        result: _R = yield self
-        return result
-
-
-Flow = Generator[Effect[Any], Any, _R]
-"""A part of the flow: it yields effects, and returns what it found out."""
-
 
 # ---------------------------------------------------------------------- the caller's request
 @dataclass(frozen=True, slots=True)
@@ -87,7 +71,7 @@ class ResponseSummary:
     server_time: float | None = None
 
 
-@dataclass(slots=True)  # Not frozen: one is made for many requests, and that takes longer.
+@dataclass(slots=True, eq=False, repr=False)
 class Send(Effect[ResponseSummary]):
     """Attach the token, sign anew, send the caller's request.
 
@@ -142,7 +126,7 @@ class ExchangeFault:
     unsent: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Exchange(Effect["ExchangeReply | ExchangeFault"]):
     """Send a signed request to the token endpoint.
 
@@ -159,7 +143,7 @@ class Exchange(Effect["ExchangeReply | ExchangeFault"]):
     again: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class CorrectClock(Effect[None]):
     """Count the nonces on from the server's time, ``seconds_off`` from ours."""
 
@@ -184,7 +168,7 @@ class Entry:
     error: CoboAuthError | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Delegate(Effect["Entry | None"]):
     """Have a renewal run on its own, and wait for it.
 
@@ -203,12 +187,13 @@ class Delegate(Effect["Entry | None"]):
     until_confirmed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
 class Confirm(Effect[None]):
     """Let those go on who wait only to learn whether another process has renewed: it has not."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True, eq=False, repr=False)
 class Enter(Effect[Entry]):
     """Obtain the one renewal permit of this process.
 
@@ -220,24 +205,26 @@ class Enter(Effect[Entry]):
     timeout: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Leave(Effect[None]):
     """Give the permit back, the store's lock before it, and wake all who wait."""
 
     error: CoboAuthError | None = None
 
 
-@dataclass(frozen=True, slots=True)
 class BeginWrite(Effect[None]):
     """Enter a write as in flight, waiting while an exchange is under way."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
 class EndWrite(Effect[None]):
     """Take the write back: it will not be sent now."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True, eq=False, repr=False)
 class Drain(Effect[bool]):
     """Let no new write begin; wait some seconds for those in flight. Whether none is left."""
 
@@ -245,12 +232,13 @@ class Drain(Effect[bool]):
 
 
 # -------------------------------------------------------------------------------- the store
-@dataclass(frozen=True, slots=True)
 class Load(Effect["Record | None"]):
     """Read the record."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True, eq=False, repr=False)
 class Save(Effect[None]):
     """Replace the record of the expected version."""
 
@@ -258,7 +246,7 @@ class Save(Effect[None]):
     expected: Version
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class LockStore(Effect[bool]):
     """Take the store's lock. Whether it was obtained.
 
@@ -270,12 +258,13 @@ class LockStore(Effect[bool]):
     timeout: float
 
 
-@dataclass(frozen=True, slots=True)
 class UnlockStore(Effect[None]):
     """Release the store's lock, if it is held."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True, eq=False, repr=False)
 class Outlives(Effect[bool]):
     """Whether the store's lock will certainly still be held by then.
 
@@ -288,14 +277,14 @@ class Outlives(Effect[bool]):
 
 
 # ------------------------------------------------------------------------------------ others
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Sleep(Effect[None]):
     """Let seconds of real time pass."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Emit(Effect[None]):
     """Tell the log and the user's handler."""
 

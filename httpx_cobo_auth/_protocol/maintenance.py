@@ -16,7 +16,6 @@ from httpx_cobo_auth._protocol.effects import (
     UnlockStore,
 )
 from httpx_cobo_auth._protocol.records import Record
-from httpx_cobo_auth._protocol.reports import RenewalReports
 from httpx_cobo_auth.errors import RenewalTimeoutError, StoreConflictError, StoreError
 
 if TYPE_CHECKING:
@@ -47,6 +46,8 @@ def look_for_newer(account: Account, held: HeldToken) -> Flow[bool]:
     entry = yield from Enter(0.0)
     if not entry.entered:
         return False
+    from httpx_cobo_auth._protocol.reports import RenewalReports  # noqa: PLC0415 - not before it is needed: the import is faster
+
     reports = RenewalReports(account)
     record = yield from newer_record(account)
     if record is not None:

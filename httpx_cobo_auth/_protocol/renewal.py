@@ -24,7 +24,6 @@ from httpx_cobo_auth._protocol.effects import (
 from httpx_cobo_auth._protocol.known import Urgency
 from httpx_cobo_auth._protocol.maintenance import newer_record, save_token
 from httpx_cobo_auth._protocol.records import PendingExchange, Record
-from httpx_cobo_auth._protocol.reports import RenewalReports
 from httpx_cobo_auth._protocol.token_endpoint import Failed, exchange
 from httpx_cobo_auth.errors import (
     CoboAuthError,
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.account import Account
     from httpx_cobo_auth._protocol.records import Version
     from httpx_cobo_auth._protocol.renewal_request import RenewalRequest
+    from httpx_cobo_auth._protocol.reports import RenewalReports
     from httpx_cobo_auth._protocol.settings import Settings
     from httpx_cobo_auth._protocol.token_endpoint import Issued
     from httpx_cobo_auth._protocol.tokens import HeldToken
@@ -54,7 +54,9 @@ class Renewal:
     """A renewal by whoever has the permit."""
 
     def __init__(self, account: Account, settings: Settings, request: RenewalRequest) -> None:
-        self.reports: RenewalReports = RenewalReports(account)
+        from httpx_cobo_auth._protocol.reports import RenewalReports as Reports  # noqa: PLC0415 - not before it is needed: the import is faster
+
+        self.reports: RenewalReports = Reports(account)
         self._account = account
         self._settings = settings
         self._request = request

@@ -22,9 +22,8 @@ from hashlib import sha256 as _sha256
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from urllib.parse import parse_qsl, urlencode
 
-from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
+from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
 from nacl.exceptions import CryptoError
-from nacl.signing import VerifyKey
 
 from httpx_cobo_auth._confidential import Confidential
 from httpx_cobo_auth._protocol.key_text import key_bytes, what_a_secret_is
@@ -45,6 +44,7 @@ __all__ = [
     "verified_time",
 ]
 
+_KEY_BYTES = 32
 _SIGNATURE_BYTES = 64
 _CANONICAL_QUERY = re.compile(rb"[\w.~-]+=[\w.~+-]+(?:&[\w.~-]+=[\w.~+-]+)*")
 _MILLISECONDS_FROM = 100_000_000_000
@@ -201,7 +201,10 @@ def verified_time(
         return None
     digest = _sha256(_sha256(b"%b|%b" % (bytes(body), timestamp.encode())).digest()).digest()
     try:
-        VerifyKey(bytes.fromhex(response_key)).verify(digest, bytes.fromhex(signature))
+        key, signed_by = bytes.fromhex(response_key), bytes.fromhex(signature)
+        if len(key) != _KEY_BYTES or len(signed_by) != _SIGNATURE_BYTES:
+            return None  # libsodium does not look: it would read on.
+        crypto_sign_open(signed_by + digest, key)
     except (CryptoError, ValueError, TypeError):
         return None
     if not timestamp.isascii() or not timestamp.isdecimal():

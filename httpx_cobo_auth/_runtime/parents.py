@@ -8,22 +8,16 @@ whose hook it was: it goes on its own, and that request does not wait for it.
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from httpx_cobo_auth._runtime.exchange_watch import ExchangeWatch
     from httpx_cobo_auth._runtime.permits import Permit
 
 __all__ = ["Parent", "inside", "parents"]
 
 
-@dataclass(frozen=True, slots=True)
 class Parent:
     """A request of ours that is being sent.
 
@@ -34,9 +28,12 @@ class Parent:
 
     """
 
-    number: int
-    identity: object
-    watch: ExchangeWatch | None = None
+    __slots__ = ("identity", "number", "watch")
+
+    def __init__(self, number: int, identity: object, watch: ExchangeWatch | None = None) -> None:
+        self.number = number
+        self.identity = identity
+        self.watch = watch
 
     @property
     def in_hook(self) -> bool:
@@ -49,13 +46,23 @@ parents: contextvars.ContextVar[tuple[Parent, ...]] = contextvars.ContextVar(
 )
 
 
-@contextmanager
-def inside(permit: Permit, identity: object, watch: ExchangeWatch | None = None) -> Iterator[None]:
+class inside:  # noqa: N801 - is used as a function; a generator would take thrice as long
     """Have what is done meanwhile be known to be inside of a request."""
-    reset = parents.set((*parents.get(), Parent(permit.number, identity, watch)))
-    try:
-        yield
-    finally:
-        # A flow can be closed from another task. The number means nothing by now.
-        with contextlib.suppress(ValueError):
-            parents.reset(reset)
+
+    __slots__ = ("_parent", "_reset")
+
+    def __init__(
+        self, permit: Permit, identity: object, watch: ExchangeWatch | None = None
+    ) -> None:
+        self._parent = Parent(permit.number, identity, watch)
+
+    def __enter__(self) -> None:
+        """Be inside from now on."""
+        self._reset = parents.set((*parents.get(), self._parent))
+
+    def __exit__(self, *exception: object) -> None:
+        """Be inside no longer."""
+        try:  # noqa: SIM105 - ``suppress`` is an object more for each write
+            parents.reset(self._reset)
+        except ValueError:  # The flow is closed from another task: the number means nothing by now.
+            pass

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from httpx_cobo_auth._cell import Cell
 from httpx_cobo_auth._protocol.account import Account
 from httpx_cobo_auth._protocol.flow import CoboFlow
-from httpx_cobo_auth._runtime.event_log import log
 from httpx_cobo_auth._runtime.permits import Permits
 from httpx_cobo_auth._runtime.store_access import AsyncStoreAccess, StoreAccess
 from httpx_cobo_auth.errors import AsyncStoreError, ConfigurationError
@@ -106,6 +105,7 @@ class Session:
         self.flow: CoboFlow = CoboFlow(self.account, settings)
         self._store: Any = store
         self._on_event = on_event
+        self._awaits_handler = inspect.iscoroutinefunction(on_event)
 
     def store_access(self) -> StoreAccess | AsyncStoreAccess:
         """Return the store as one flow uses it."""
@@ -123,10 +123,13 @@ class Session:
         if self.awaits:
             message = "a sync client cannot use an AsyncTokenStore; give it a TokenStore"
             raise AsyncStoreError(message)
-        if inspect.iscoroutinefunction(self._on_event):
+        if self._awaits_handler:
             message = "a sync client cannot await on_event; give it a plain function"
             raise ConfigurationError(message)
 
     def emit(self, event: Event) -> Awaitable[object] | None:
         """Tell the log and the user; a handler that raises breaks nothing."""
+        # Not before the first event: eight classes take a tenth of the package's import.
+        from httpx_cobo_auth._runtime.event_log import log  # noqa: PLC0415 - see above
+
         return log(event, self._on_event)

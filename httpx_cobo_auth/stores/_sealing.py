@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from nacl.exceptions import CryptoError
-from nacl.secret import SecretBox
-
 from httpx_cobo_auth._confidential import Confidential
 from httpx_cobo_auth.errors import ConfigurationError
 from httpx_cobo_auth.stores._checks import Secret
 from httpx_cobo_auth.stores._records_json import decode, encode, key_of
 
 if TYPE_CHECKING:
+    from nacl.secret import SecretBox
+
     from httpx_cobo_auth._protocol.records import Record, StoreKey
 
 __all__ = ["Codec"]
@@ -73,6 +72,8 @@ class Codec(Confidential):
             return "it is encrypted, and this store has no encryption_key" if sealed else secret
         if not sealed:
             return "it is not encrypted, and this store has an encryption_key"
+        from nacl.exceptions import CryptoError  # noqa: PLC0415 - as below
+
         try:
             return Secret(self._box.decrypt(secret.data.removeprefix(_SEALED)))
         except (CryptoError, ValueError):
@@ -82,6 +83,8 @@ class Codec(Confidential):
 def _box(key: bytes | str | None) -> SecretBox | None:
     if key is None:
         return None
+    from nacl.secret import SecretBox  # noqa: PLC0415 - only for those who encrypt
+
     if isinstance(key, str) and _HEX_KEY.fullmatch(key):
         return SecretBox(bytes.fromhex(key))
     if isinstance(key, bytes) and len(key) == SecretBox.KEY_SIZE:
