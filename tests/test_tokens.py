@@ -585,7 +585,7 @@ def test_a_deadline_that_is_reached_has_passed(reached: str) -> None:
     reads = {"wall": clock.time(), "monotonic": clock.monotonic()}
 
     def state(*passed: str) -> TokenState:
-        deadlines = {
+        deadlines: dict[str, Any] = {
             f"{kind}_{name}": at + (name != reached or kind not in passed)
             for name, at in reads.items()
             for kind in ("stale", "expired")

@@ -24,15 +24,28 @@ if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.settings import Settings
     from httpx_cobo_auth._protocol.tokens import HeldToken
 
-__all__ = ["forget", "look_for_newer", "newer_record", "save_later", "save_token", "write_down"]
+__all__ = [
+    "forget",
+    "glance",
+    "look_for_newer",
+    "newer_record",
+    "save_later",
+    "save_token",
+    "write_down",
+]
+
+
+def glance() -> Flow[Record | None]:
+    """Return the stored record, if it can be read just now."""
+    try:
+        return (yield from Load())
+    except StoreError:
+        return None
 
 
 def newer_record(account: Account) -> Flow[Record | None]:
     """Return the stored record, if it has another token than ours and can be read just now."""
-    try:
-        record = yield from Load()
-    except StoreError:
-        return None
+    record = yield from glance()
     # A pending exchange is about to replace that token, or has killed it.
     return record if record and record.pending is None and account.is_newer(record) else None
 

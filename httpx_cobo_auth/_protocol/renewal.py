@@ -2,9 +2,6 @@
 
 In this order: the store's lock, re-read (a newer token ends it), let the writes in flight end,
 note the exchange as begun, check that the lock will outlive it, exchange, save.
-
-The note counts the attempt as failed, until its outcome replaces it. So an attempt that is
-abandoned, or whose process dies, has failed for everybody who shares the store.
 """
 
 from __future__ import annotations
@@ -18,18 +15,17 @@ from httpx_cobo_auth._protocol.effects import (
     Load,
     LockStore,
     Outlives,
-    Save,
     Sleep,
 )
 from httpx_cobo_auth._protocol.known import Urgency
-from httpx_cobo_auth._protocol.maintenance import newer_record, save_token
-from httpx_cobo_auth._protocol.records import PendingExchange, Record
+from httpx_cobo_auth._protocol.maintenance import glance, save_token
+from httpx_cobo_auth._protocol.notes import Note
+from httpx_cobo_auth._protocol.records import Record
 from httpx_cobo_auth._protocol.token_endpoint import Failed, exchange
 from httpx_cobo_auth.errors import (
     CoboAuthError,
     RenewalTimeoutError,
     SignerError,
-    StoreConflictError,
     StoreError,
     TokenRefusedError,
 )
@@ -96,7 +92,7 @@ class Renewal:
         under_way = False
         if account.known.held is None or request.forced or remembered is not None:
             # That needs no lock: another process may have got a token meanwhile.
-            record = yield from self._glance()
+            record = yield from glance()
             under_way = self._settings.shared and record is not None and bool(record.pending)
             held = self._take_over(record) if record is not None and not record.pending else None
             if held is not None:
@@ -133,13 +129,6 @@ class Renewal:
     def _held_off(self) -> bool:
         """Whether renewals that refusals ask for have to wait."""
         return self._forced and self._account.forced_wait(self._request.kind) > 0.0
-
-    def _glance(self) -> Flow[Record | None]:
-        """Return the stored record, if it can be read just now."""
-        try:
-            return (yield from Load())
-        except StoreError:
-            return None
 
     def _take_over(self, record: Record) -> HeldToken | None:
         account = self._account
@@ -195,7 +184,11 @@ class Renewal:
         if spend is not None and spend.refresh_token is None:
             spend = None
         owner = settings.new_owner()
-        noted = yield from self._note(record, expected, owner)
+        self._counted = True
+        note = Note(account, settings, self.reports, record)
+        noted = yield from note.write(
+            expected, owner, in_doubt=self._in_doubt, optional=request.optional
+        )
         if isinstance(noted, Record) and noted.pending is None:
             return self._take_over(noted)
         if noted is None:
@@ -205,7 +198,7 @@ class Renewal:
             expected = noted.version
         limit = self._limit
         if not (yield from Outlives(limit + _CLEARANCE_S)):
-            yield from self._take_back(record, noted)
+            yield from note.take_back()
             message = "the store's lock would not outlive the exchange"
             raise RenewalTimeoutError(message)
         # Of now: should another take over from us meanwhile, its record is no older than ours.
@@ -220,7 +213,7 @@ class Renewal:
                 raise RenewalTimeoutError(message)
             return held
         if isinstance(result, Failed):
-            yield from self._came_to_nothing(result, record, noted, broken=broken)
+            yield from note.came_to_nothing(result, broken=broken)
             raise result.error
         return (yield from self._adopt(result, generation, number, expected, owner))
 
@@ -228,63 +221,6 @@ class Renewal:
     def _limit(self) -> float:
         limits = self._settings.timeouts
         return limits.early_exchange if self._request.optional else limits.exchange
-
-    def _note(self, record: Record, expected: Version, owner: str) -> Flow[Record | None]:
-        """Return the record with the exchange noted; another, if somebody else renewed meanwhile.
-
-        Returns ``None`` where nothing could be saved, and the renewal has to be all the same.
-        """
-        account = self._account
-        now = account.clock.time()
-        self._counted = True
-        attempts = account.attempt_failed(in_doubt=self._in_doubt)
-        noted = record.revised(owner, pending=PendingExchange(owner, now), attempts=attempts)
-        try:
-            yield from Save(noted, expected)
-        except StoreConflictError:
-            # The lock lapsed, and somebody else went on: perhaps there is a token by now.
-            theirs = yield from newer_record(account)
-            if theirs is None:
-                raise
-            return theirs
-        except StoreError as error:
-            # Perhaps it was saved all the same, and only the answer was lost.
-            stored = yield from self._glance()
-            if stored is None or stored.version != noted.version:
-                if self._request.optional:
-                    raise
-                self.reports.save_failed(record.generation, error)
-                return None
-        account.saved(noted)
-        return noted
-
-    def _came_to_nothing(
-        self, result: Failed, record: Record, noted: Record | None, *, broken: bool
-    ) -> Flow[None]:
-        retry_after = getattr(result.error, "retry_after", None) or 0.0
-        if retry_after:
-            self._account.postpone(retry_after)
-        if result.unspent and not broken:
-            self._account.came_to_nothing()
-            yield from self._take_back(record, noted)
-        elif retry_after and noted is not None:
-            yield from self._revise(noted, noted)
-
-    def _take_back(self, record: Record, noted: Record | None) -> Flow[None]:
-        """Take the note back: the refresh token has not left. An older note stays."""
-        if noted is not None:
-            yield from self._revise(record, noted)
-
-    def _revise(self, record: Record, noted: Record) -> Flow[None]:
-        """Save a record in place of the noted one, with what is known of attempts."""
-        account = self._account
-        new = record.revised(self._settings.new_owner(), attempts=account.known.attempts)
-        try:
-            yield from Save(new, noted.version)
-        except StoreError as error:
-            self.reports.save_failed(record.generation, error)
-        else:
-            account.saved(new)
 
     def _adopt(
         self, issued: Issued, generation: int, number: int, expected: Version, owner: str

@@ -79,7 +79,9 @@ class Backend(Protocol):
         """Send a request by the backend's own client, unread; give up after ``limit`` seconds."""
         ...
 
-    def read(self, response: httpx.Response, *, whole: bool) -> bytes | Awaitable[Any] | None:
+    def read(
+        self, response: httpx.Response, *, whole: bool
+    ) -> bytes | Awaitable[bytes | None] | None:
         """Read a response to the caller's request; ``None`` where it is too long."""
         ...
 

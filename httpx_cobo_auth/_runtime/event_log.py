@@ -49,7 +49,7 @@ _RAISED = "on_event raised for %s"
 _logger = logging.getLogger("httpx_cobo_auth")
 
 
-def log(event: Event, on_event: Callable[[Event], object] | None) -> Awaitable[object] | None:
+def log(event: Event, on_event: Callable[[Event], object] | None) -> Awaitable[None] | None:
     """Tell the log and the user's handler; one that raises breaks nothing.
 
     Returns what has to be awaited, if the handler is async.

@@ -110,11 +110,11 @@ class Permits:
         """Whether that is the permit to renew, handed out just now."""
         return number == self._cell.value.number
 
-    def thread(self) -> int | None:
-        """Return the thread whose event loop the renewal runs in, if it runs in one."""
+    def runs_here(self) -> bool:
+        """Whether the renewal is in an event loop that this very thread is in the middle of."""
         state = self._cell.value
         permit = state.renewal() if state.renewal is not None else None
-        return permit.loop.thread if permit is not None and permit.loop is not None else None
+        return permit is not None and permit.loop is not None and permit.loop.runs_here()
 
     def wait_for_change(self, waiter: Waiter) -> None:
         """Have somebody woken once a permit is given back. Look again afterwards."""

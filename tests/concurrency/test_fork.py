@@ -161,7 +161,7 @@ class TestFlows:
         class Store(MemoryStore):
             def try_lock(self, key: StoreKey, *, ttl: float) -> _Lock:
                 del ttl
-                return Lock(self, key)
+                return Lock(self, self._locks, key)
 
         custody = StoreAccess(Store(), StoreKey("https://cobo.test/v2", "client", "org"), 60.0)
         assert custody.try_lock()

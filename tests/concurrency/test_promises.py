@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
@@ -125,12 +125,34 @@ class TestEventLoops:
         finally:
             native.close()
 
+    @pytest.mark.anyio
+    async def test_it_runs_where_it_is_in_the_middle_of_something(self) -> None:
+        """In this thread, and in no other."""
+        loop = AsyncBackend().loop()
+        assert loop.runs_here()
+        assert not await anyio.to_thread.run_sync(loop.runs_here)
+
+    def test_one_that_rests_runs_nowhere(self) -> None:
+        """Although it belongs to this thread as much as to any."""
+        native = asyncio.new_event_loop()
+        assert not EventLoop(native).runs_here()
+        native.close()
+
+
+def done(promise: Promise[Any]) -> bool:
+    """Look once more: type checkers believe that a property is as it was."""
+    return promise.done
+
+
+def lost(promise: Promise[Any]) -> bool:
+    return promise.lost
+
 
 class TestPromises:
     def test_the_first_word_counts(self) -> None:
         """A second end changes nothing."""
         promise: Promise[int] = Promise()
-        assert not promise.done
+        assert not done(promise)
         promise.end(7)
         promise.end(error=OSError("late"))
         assert promise.done
@@ -140,7 +162,7 @@ class TestPromises:
     def test_what_it_failed_of_is_raised(self) -> None:
         """And can be looked at."""
         promise: Promise[int] = Promise()
-        assert promise.failure is None
+        assert not done(promise)
         error = OSError("no")
         promise.end(error=error)
         assert promise.failure is error
@@ -157,7 +179,7 @@ class TestPromises:
         with in_threads(promise.confirm):
             waiter.wait(30)
         assert promise.confirmed
-        assert not promise.done
+        assert not done(promise)
         gone.wait(0.001)
         assert gone._asleep.locked()
 
@@ -165,11 +187,11 @@ class TestPromises:
         """Unless it has ended before."""
         native = asyncio.new_event_loop()
         promise: Promise[None] = Promise()
-        assert not promise.lost
+        assert not lost(promise)
         promise.loop = EventLoop(native)
-        assert not promise.lost
+        assert not lost(promise)
         native.close()
         promise.loop = EventLoop(native)
-        assert promise.lost
+        assert lost(promise)
         promise.end()
-        assert not promise.lost
+        assert not lost(promise)

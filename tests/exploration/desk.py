@@ -60,7 +60,7 @@ class Desk:
         callers = tuple(sorted(world.callers))
         return world if callers == world.callers else world._replace(callers=callers)
 
-    def _effect(self, caller: Caller) -> Effect:
+    def _effect(self, caller: Caller) -> Effect[Any]:
         effect = self.players.locals[caller.local].effect
         assert effect is not None
         return effect

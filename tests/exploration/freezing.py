@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from httpx_cobo_auth._protocol.account import Account
 from httpx_cobo_auth._protocol.backoff import Backoff
 from httpx_cobo_auth._protocol.flow import CoboFlow
+from httpx_cobo_auth._protocol.notes import Note
 from httpx_cobo_auth._protocol.records import StoreKey, TokenTrust
 from httpx_cobo_auth._protocol.renewal import Renewal
 from httpx_cobo_auth._protocol.reports import RenewalReports
@@ -93,7 +94,7 @@ def frozen(value: object, owners: set[str] | None = None) -> Hashable:  # noqa: 
             return value.__qualname__
         case CoboAuthError():
             return type(value).__name__, str(value)
-        case Renewal() | TokenEndpoint():
+        case Renewal() | Note() | TokenEndpoint():
             return tuple([(name, frozen(of, owners)) for name, of in vars(value).items()])
         case RenewalReports():
             return tuple([type(event).__name__ for event in value.events])

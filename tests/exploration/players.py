@@ -98,7 +98,7 @@ class Local:
     number: int
     actor: Actor
     known: Hashable
-    effect: Effect | None
+    effect: Effect[Any] | None
     outcome: CoboAuthError | None
     before: Local | None
     step: _Step
@@ -186,7 +186,7 @@ class Players:
 
     def _continue(
         self, flow: Flow[Any], actor: Actor, step: _Step
-    ) -> tuple[Effect | None, CoboAuthError | None]:
+    ) -> tuple[Effect[Any] | None, CoboAuthError | None]:
         self._set(actor.process, step.account)
         self.clock.now, self._owner = step.now, step.owner
         given = step.given

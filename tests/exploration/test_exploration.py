@@ -16,6 +16,7 @@ from httpx_cobo_auth._protocol import flow
 from httpx_cobo_auth._protocol import token_endpoint as exchange
 from httpx_cobo_auth._protocol.account import Account
 from httpx_cobo_auth._protocol.effects import Save
+from httpx_cobo_auth._protocol.notes import Note
 from httpx_cobo_auth._protocol.records import PendingExchange, Record
 from httpx_cobo_auth._protocol.renewal import Renewal
 from httpx_cobo_auth._protocol.throttle import RenewalThrottle
@@ -97,11 +98,12 @@ def nobody_woken(monkeypatch: pytest.MonkeyPatch) -> None:
 def no_note(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exchange without noting it."""
 
-    def note(_self: Renewal, record: Record, expected: Version, owner: str) -> Flow[Record]:
+    def write(self: Note, expected: Version, owner: str, **_: bool) -> Flow[Record]:
+        record = self._record
         yield from Save(record.revised(owner), expected)
         return record.with_pending(PendingExchange(owner, 0.0))
 
-    monkeypatch.setattr(Renewal, "_note", note)
+    monkeypatch.setattr(Note, "write", write)
 
 
 def no_doubt(monkeypatch: pytest.MonkeyPatch) -> None:

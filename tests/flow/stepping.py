@@ -82,7 +82,7 @@ class Sending:
 
     name: str
 
-    def fits(self, effect: Effect) -> bool:
+    def fits(self, effect: Effect[Any]) -> bool:
         """Tell whether it is that."""
         return (
             isinstance(effect, Send)
@@ -104,7 +104,7 @@ def play(flow: Flow[Any], *script: Step) -> Any:  # noqa: ANN401 - whatever the 
 
     An error that the flow ends with is let through, after the whole script only.
     """
-    seen: list[Effect] = []
+    seen: list[Effect[Any]] = []
     result: Any = None
     for step in (*script, None):
         try:
@@ -150,7 +150,7 @@ def advance(flow: Flow[Any], result: object = None) -> Effect[Any]:
     return effect
 
 
-def _resume(flow: Flow[Any], result: object) -> Effect:
+def _resume(flow: Flow[Any], result: object) -> Effect[Any]:
     return flow.throw(result) if isinstance(result, CoboAuthError) else flow.send(result)
 
 
@@ -158,7 +158,7 @@ def _expected(step: Step) -> tuple[Any, Any]:
     return cast("tuple[Any, Any]", step if isinstance(step, tuple) else (step, None))
 
 
-def _fits(effect: Effect, expected: Expected) -> bool:
+def _fits(effect: Effect[Any], expected: Expected) -> bool:
     if isinstance(expected, Sending):
         return expected.fits(effect)
     if isinstance(expected, type) and issubclass(expected, Event):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -333,7 +333,7 @@ def test_tokens_that_die_before_a_write_is_sent_end_in_an_error() -> None:
     desk = Desk()
     names = itertools.count(1)
 
-    def slow(_: Effect) -> ExchangeReply:
+    def slow(_: Effect[Any]) -> ExchangeReply:
         sent_at = desk.now
         desk.clock.advance(10)
         return reply(str(next(names)), sent_at, lifetime=5)
@@ -349,7 +349,7 @@ def test_dead_tokens_that_somebody_else_saves_end_in_an_error() -> None:
     desk = Desk()
     generations = itertools.count(1)
 
-    def dead(_: Effect) -> Record:
+    def dead(_: Effect[Any]) -> Record:
         generation = next(generations)
         return desk.record(str(generation), generation, lifetime=0.0)
 

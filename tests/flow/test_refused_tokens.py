@@ -143,11 +143,11 @@ def test_the_fifth_refusal_is_handed_over_though_others_go_on_renewing() -> None
     generations = itertools.count(1)
     sent: list[str] = []
 
-    def newer(_: Effect) -> Record:
+    def newer(_: Effect[Any]) -> Record:
         generation = next(generations)
         return desk.record(str(generation), generation)
 
-    def answered(effect: Effect) -> ResponseSummary:
+    def answered(effect: Effect[Any]) -> ResponseSummary:
         assert isinstance(effect, Send)
         assert effect.held is not None
         sent.append(effect.held.token.access_token)

@@ -48,7 +48,8 @@ CoboOAuth(client_id="c", app_secret="", org_id="o")  # type: ignore[call-arg]  #
 CoboOAuth(client_id="c", app_secret="", org_id="o", environment="dev", verify_response=True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 CoboOAuth(client_id="c", app_secret="", org_id="o", environment="dev", store="x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # ty: ignore[invalid-argument-type]
 CoboOAuth(client_id="c", app_secret="", org_id="o", environment="dev", timeouts=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # ty: ignore[invalid-argument-type]
-CoboOAuth.from_env()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # ty: ignore[missing-argument]
+CoboOAuth.from_env()
+CoboOAuth(client_id="c", app_secret="", org_id="o", environment="production")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # ty: ignore[invalid-argument-type]
 CoboAuth(SECRET, "dev")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # ty: ignore[missing-argument, too-many-positional-arguments]
 
 # What is had of it.
