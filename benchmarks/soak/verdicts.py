@@ -108,7 +108,9 @@ def _bounced(request: Arrival, ledger: Ledger) -> tuple[Verdict, str]:
     reason = _before_its_time(life, request.at, ledger)
     if reason:
         return Verdict.BOUNCED, reason
-    return Verdict.NEEDLESS, f"a write was sent {request.at - life.died:.2f} s after {life.cause}"
+    by = f" by {life.heir.call}" if life.heir is not None else ""
+    after = f"{request.at - life.died:.2f} s after {life.cause}{by}"
+    return Verdict.NEEDLESS, f"a write was sent {after}"
 
 
 def _before_its_time(life: Life, at: float, ledger: Ledger) -> str:
