@@ -137,9 +137,7 @@ class Permits:
             loop: the event loop that it happens in; where that is gone, it is over.
 
         """
-        for number in parents:
-            if self._cell.value.writes.pop(number, None) is not None:
-                self._wake()
+        self.excuse(parents)
         permit = Permit(self, loop)  # Before it is entered: what is interrupted leaves garbage.
         reference = weakref.ref(permit)
         until = self._monotonic() + lease
@@ -160,6 +158,12 @@ class Permits:
         return state.renewal is not None and _is_held(state.renewal)
 
     # -------------------------------------------------------------------------------- writes
+    def excuse(self, writes: tuple[int, ...]) -> None:
+        """Wait no longer for these writes in flight: they wait for a renewal themselves."""
+        for number in writes:
+            if self._cell.value.writes.pop(number, None) is not None:
+                self._wake()
+
     def begin_write(
         self, parents: tuple[int, ...] = (), loop: EventLoop | None = None
     ) -> Permit | None:

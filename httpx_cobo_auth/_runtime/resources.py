@@ -153,6 +153,8 @@ class Resources:
         self, promise: Promise[None], timeout: float, *, mine: bool, until_confirmed: bool
     ) -> Steps[Entry]:
         """Wait for a renewal that runs on its own."""
+        if timeout:
+            self._session.permits.excuse(self._inside())
         deadline = time.monotonic() + self._patience(timeout)
         while True:
             waiter = self._backend.waiter()
