@@ -50,8 +50,10 @@ def obtain(account: Account, settings: Settings, request: RenewalRequest) -> Flo
         entry = yield from Delegate(request, left, until_confirmed=request.urgency is Urgency.EARLY)
         if entry is None:
             return (yield from renew(account, settings, request))
-        # One that ran for this very request has done what can be done.
-        if _settled(account, request, entry) or entry.entered or request.optional:
+        # One that ran for this very request has done what can be done. Another's did not wait for
+        # another process, perhaps, where this one would.
+        done = entry.entered or not entry.ended
+        if _settled(account, request, entry) or done or (request.optional and not request.waits):
             return request.met_by(account, doubtful=True)
 
 

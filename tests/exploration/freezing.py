@@ -13,6 +13,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from httpx_cobo_auth._protocol.account import Account
+from httpx_cobo_auth._protocol.asking import Effect
 from httpx_cobo_auth._protocol.backoff import Backoff
 from httpx_cobo_auth._protocol.flow import CoboFlow
 from httpx_cobo_auth._protocol.notes import Note
@@ -90,6 +91,10 @@ def frozen(value: object, owners: set[str] | None = None) -> Hashable:  # noqa: 
         case tuple() | list():
             items = cast("tuple[object, ...] | list[object]", value)
             return tuple([frozen(item, owners) for item in items])
+        case Effect():
+            names: tuple[str, ...] = value.__slots__
+            fields = [frozen(getattr(value, name), owners) for name in names]
+            return type(value).__name__, *fields
         case FunctionType():
             return value.__qualname__
         case CoboAuthError():

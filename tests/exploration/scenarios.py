@@ -111,6 +111,9 @@ SCENARIOS = (
     Scenario("on its own, uninstalled", UNINSTALLED_OWN[:2], None, refuses=True, mishaps=1),
     Scenario("on its own, waits end", (READ_OWN, WRITE_OWN), STALE_S, waits=2, mishaps=0),
     Scenario("on its own, two processes", (WRITE_OWN, WRITE_OWN_1), STALE_S, mishaps=1, **SHARED),
+    Scenario(
+        "on its own, read first", (READ_OWN, WRITE_OWN, WRITE_1), STALE_S, mishaps=0, **SHARED
+    ),
     # A process dies between any two steps, and starts again.
     Scenario("crash, STALE", (READ, WRITE, WRITE), STALE_S, mishaps=0, **CRASH),
     Scenario("crash, fails", (READ, WRITE), STALE_S, mishaps=1, **CRASH),
