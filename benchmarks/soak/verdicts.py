@@ -109,7 +109,8 @@ def _bounced(request: Arrival, ledger: Ledger) -> tuple[Verdict, str]:
     if reason:
         return Verdict.BOUNCED, reason
     by = f" by {life.heir.call}" if life.heir is not None else ""
-    after = f"{request.at - life.died:.2f} s after {life.cause}{by}"
+    age = f"{life.died - life.exchange.at:.1f} s of {life.lifetime:g}"
+    after = f"{request.at - life.died:.2f} s after {life.cause}{by} at {age}"
     return Verdict.NEEDLESS, f"a write was sent {after}"
 
 

@@ -64,7 +64,12 @@ class Account:
     def forget(self) -> None:
         """Know nothing any more but the clock and how high generations have got."""
         known = self.known
-        self._cell.set(Known(generation=known.generation, server_ahead=known.server_ahead))
+        empty = Known(
+            generation=known.generation,
+            server_ahead=known.server_ahead,
+            wall_ahead=known.wall_ahead,
+        )
+        self._cell.set(empty)
 
     # ------------------------------------------------------------------------ what follows
     @property
@@ -129,9 +134,12 @@ class Account:
         token = record.token
 
         def change(known: Known) -> tuple[Known, HeldToken]:
-            unchecked = not exchange and not known.server_ahead
-            held = HeldToken(token, record.generation, exchange, unchecked)
-            held = held.timed(self.clock, known.server_ahead)
+            known = known.going_by(record)
+            # A clock that was set since it was compared says too little; the next response says
+            # more. A new token looks alive till then, lest each process renew in its turn.
+            compared = known.wall_ahead is not None and not known.stepped(self.clock)
+            held = HeldToken(token, record.generation, exchange, not exchange and not compared)
+            held = held.timed(self.clock, known.ahead_now(self.clock))
             return known.holding(held, record), held
 
         return self._cell.update(change)
@@ -155,13 +163,14 @@ class Account:
             held = known.held
             if held is not None:
                 held = replace(held, unchecked=False).timed(self.clock, seconds)
-            return known.changed(server_ahead=seconds, held=held), None
+            wall_ahead = self.clock.time() - self.clock.monotonic()
+            return known.changed(server_ahead=seconds, wall_ahead=wall_ahead, held=held), None
 
         self._cell.update(change)
 
     def saw_server_time(self, server_time: float | None) -> None:
         """Compare the clock with a time that is not verified: it may shorten a life only."""
-        ahead = self.known.server_ahead
+        ahead = self.known.ahead_now(self.clock)
         if server_time is not None:
             ahead = max(ahead, server_time - self.clock.time())
         self.server_is_ahead(ahead)

@@ -17,9 +17,14 @@ from httpx_cobo_auth._protocol.tokens import HeldToken, TokenState
 
 if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.records import Record, Version
+    from httpx_cobo_auth.clock import Clock
     from httpx_cobo_auth.errors import CoboAuthError
 
 __all__ = ["WHAT_FOLLOWS", "Known", "Unsaved", "Urgency"]
+
+
+_LEAST_STEP_S = 1.0
+"""Less may be due to a wall clock that is made to go faster or slower for a while."""
 
 
 class Urgency(enum.Enum):
@@ -93,7 +98,9 @@ class Known:
         failures: renewals that callers depended on, and that failed in a row.
         failure: what the latest failed of, as a copy without traceback.
         look_from: when the store may be looked into again for a newer token.
-        server_ahead: seconds by which the server's clock is ahead of this machine's.
+        server_ahead: seconds by which the server's clock was ahead of this machine's,
+        wall_ahead: when that was ahead of the monotonic clock by so many seconds; ``None`` where
+            the two were never compared.
 
     """
 
@@ -113,6 +120,7 @@ class Known:
     failure: CoboAuthError | None = None
     look_from: float = float("-inf")
     server_ahead: float = 0.0
+    wall_ahead: float | None = None
 
     def changed(self, **changes: Any) -> Known:  # noqa: ANN401 - as of replace
         """Return the value with other fields."""
@@ -129,6 +137,23 @@ class Known:
         )
         ready = held if settled else None
         return known if known.ready is ready else replace(known, ready=ready)
+
+    def stepped(self, clock: Clock) -> float:
+        """Return the seconds by which the wall clock was set since it was last compared."""
+        if self.wall_ahead is None:
+            return 0.0
+        stepped = clock.time() - clock.monotonic() - self.wall_ahead
+        return stepped if abs(stepped) > _LEAST_STEP_S else 0.0
+
+    def ahead_now(self, clock: Clock) -> float:
+        """Return the seconds by which the server's clock is ahead of the wall clock by now."""
+        return self.server_ahead - self.stepped(clock)
+
+    def going_by(self, record: Record) -> Known:
+        """Return what is known with the clock of whoever saved a record, for want of better."""
+        if self.wall_ahead is not None:
+            return self
+        return replace(self, server_ahead=record.server_ahead)
 
     def having_seen(self, record: Record) -> Known:
         """Return what is known with what a record says besides its token."""

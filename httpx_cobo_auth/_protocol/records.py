@@ -112,6 +112,9 @@ class Record:
             be tried, in seconds since the epoch.
         revision: unlike that of any other save of this generation; ``None`` for the save that
             brought the token.
+        server_ahead: seconds by which the server's clock was ahead of that of the machine that
+            got the token. Until another machine has compared its own clock, it goes by this one:
+            they may be wrong together.
 
     """
 
@@ -122,6 +125,7 @@ class Record:
     trust: TokenTrust = TRUSTED
     attempts: Backoff = NO_FAILURES
     revision: str | None = None
+    server_ahead: float = 0.0
 
     @property
     def version(self) -> Version:

@@ -234,7 +234,8 @@ class Renewal:
             throttle = throttle.forced(now)
             if throttle.contention(now) > 0.0:
                 self.reports.contention(throttle.contention(now))
-        new = Record(generation, issued.token, None, throttle)
+        ahead = account.known.ahead_now(account.clock)
+        new = Record(generation, issued.token, None, throttle, server_ahead=ahead)
         held = account.adopt(new, exchange=number)
         problem = yield from save_token(account, new, expected, owner)
         if isinstance(problem, Record):

@@ -61,7 +61,8 @@ def with_record(known: Known, record: Record, clock: Clock) -> Known:
     if token is None:
         return Known(generation=record.generation, in_doubt=record.pending is not None)
     if held is None or held.token != token:
-        found = HeldToken(token, record.generation).timed(clock, known.server_ahead)
+        known = known.going_by(record)
+        found = HeldToken(token, record.generation).timed(clock, known.ahead_now(clock))
         return known.holding(found, record)
     pending = known.in_doubt or record.pending is not None
     return replace(known.having_seen(record), in_doubt=pending)

@@ -131,7 +131,7 @@ class TokenEndpoint:
                 continue
             if freshness is Freshness.NEW:
                 account.server_is_ahead(_server_ahead(reply, sent_at, now))
-            ahead = account.known.server_ahead
+            ahead = account.known.ahead_now(clock)
             result = classify_exchange(
                 reply,
                 verified=settings.verified,

@@ -37,6 +37,10 @@ _MAX_TEXT = 4096
 _MAX_ENTRIES = 4096
 _LEVELS = {level.value for level in Trust if level is not Trust.UNKNOWN}
 # As replies of the token endpoint are read: anything else could break out of the header.
+_NAMES = (
+    *("key", "generation", "revision", "token", "pending"),
+    *("trust", "attempts", "throttle", "server_ahead"),
+)
 _BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
@@ -55,6 +59,7 @@ def encode(key: StoreKey | None, record: Record) -> Secret:
             "ineffective": [{"kind": kind, **asdict(wait)} for kind, wait in throttle.ineffective],
             "forced_at": throttle.forced_at,
         },
+        "server_ahead": record.server_ahead,
     }
     envelope = {"format": _FORMAT, "digest": _digest(content), "record": content}
     return Secret(json.dumps(envelope).encode())
@@ -102,8 +107,7 @@ def _decoded(key: StoreKey | None, data: bytes) -> Record:
         raise _FlawError(message)
     if version == _OLD_FORMAT:
         return _old_record(key, record)
-    names = ("key", "generation", "revision", "token", "pending", "trust", "attempts", "throttle")
-    content = _fields("record", record, *names)
+    content = _fields("record", record, *_NAMES)
     _check_key(key, content["key"])
     revision, pending = content["revision"], content["pending"]
     return Record(
@@ -114,6 +118,7 @@ def _decoded(key: StoreKey | None, data: bytes) -> Record:
         _trust(content["trust"]),
         _backoff("attempts", content["attempts"]),
         _text("revision", revision) if revision is not None else None,
+        _time("server_ahead", content["server_ahead"]),
     )
 
 
