@@ -156,17 +156,8 @@ class Account:
     # -------------------------------------------------------------------------- the clock
     def server_is_ahead(self, seconds: float | None) -> None:
         """Note by how much the server's clock is ahead of this machine's, if that is known."""
-        if seconds is None:
-            return
-
-        def change(known: Known) -> tuple[Known, None]:
-            held = known.held
-            if held is not None:
-                held = replace(held, unchecked=False).timed(self.clock, seconds)
-            wall_ahead = self.clock.time() - self.clock.monotonic()
-            return known.changed(server_ahead=seconds, wall_ahead=wall_ahead, held=held), None
-
-        self._cell.update(change)
+        if seconds is not None:
+            self._cell.update(lambda known: (known.compared(self.clock, seconds), None))
 
     def saw_server_time(self, server_time: float | None) -> None:
         """Compare the clock with a time that is not verified: it may shorten a life only."""

@@ -149,6 +149,14 @@ class Known:
         """Return the seconds by which the server's clock is ahead of the wall clock by now."""
         return self.server_ahead - self.stepped(clock)
 
+    def compared(self, clock: Clock, ahead: float) -> Known:
+        """Return what is known after the server's clock was found ahead by so many seconds."""
+        held = self.held
+        if held is not None:
+            held = replace(held, unchecked=False).timed(clock, ahead)
+        wall_ahead = clock.time() - clock.monotonic()
+        return self.changed(server_ahead=ahead, wall_ahead=wall_ahead, held=held)
+
     def going_by(self, record: Record) -> Known:
         """Return what is known with the clock of whoever saved a record, for want of better."""
         if self.wall_ahead is not None:

@@ -106,13 +106,24 @@ async def atake_body(response: httpx.Response) -> ReplyBody | None:
         return _kept_reply(response)
     stream, codings = _cut_off(response)
     body, limit = ReplyBody(), _wire_limit(codings)
+    pieces = aiter(stream)
     try:
-        async for body.piece in stream:  # as above
+        async for body.piece in pieces:  # as above
             if body.keep() > limit:
                 return None
     finally:
-        await stream.aclose()
+        await _aclose(stream, pieces)
     return _decoded_reply(response, body, codings)
+
+
+async def _aclose(stream: Any, pieces: Any) -> None:  # noqa: ANN401 - of either family
+    # An async generator that is left half-way is closed by nobody else in time.
+    aclose = getattr(pieces, "aclose", None)
+    try:
+        if aclose is not None:
+            await aclose()
+    finally:
+        await stream.aclose()
 
 
 class _Reading:
@@ -224,7 +235,7 @@ class _AsyncReplayed(_Replayed):
 
     async def aclose(self) -> None:
         if self._rest is not None:
-            await self._stream.aclose()
+            await _aclose(self._stream, self._rest)
 
 
 class _Streams:

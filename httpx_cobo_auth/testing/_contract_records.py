@@ -104,6 +104,7 @@ class RecordsContract:
             RenewalThrottle((("GET /v2/wallets/*", Backoff(2, 1_800_000_030.25)),), (1.5, 2.5)),
             TokenTrust(Trust.REFUSED, "POST /v2/ä", 1_800_000_000.25),
             Backoff(3, 1_800_000_060.75),
+            server_ahead=-7_200.5,
         )
         with opening(make_store) as store:
             locked_save(store, record, expected=NO_RECORD)

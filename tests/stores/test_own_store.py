@@ -136,7 +136,7 @@ def test_whoever_writes_a_store_needs_no_private_module() -> None:
     """All parts of a record are exported, each under its one name."""
     parts = {field.type for field in dataclasses.fields(Record)}
     names = {word for part in parts for word in str(part).replace("|", " ").split()}
-    assert names - {"int", "str", "None"} <= set(stores.__all__)
+    assert names - {"int", "float", "str", "None"} <= set(stores.__all__)
     for name in set(stores.__all__):
         assert getattr(stores, name) is not None
 

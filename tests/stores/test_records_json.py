@@ -39,6 +39,7 @@ RECORD = Record(
     TokenTrust(Trust.REFUSED, "GET /v2/wallets", 1_799_990_000.75),
     Backoff(3, 1_799_990_120.5),
     "revision",
+    -7_200.5,
 )
 GOOD = encode(KEY, RECORD).data
 
@@ -72,6 +73,7 @@ RECORDS = st.builds(
     ),
     BACKOFFS,
     st.none() | st.text(max_size=40),
+    TIMES,
 )
 
 
@@ -140,7 +142,10 @@ def test_other_json_is_noticed(value: object) -> None:
     assert isinstance(read(json.dumps(value).encode()), str)
 
 
-PARTS = "key generation revision token pending trust attempts throttle throttle.ineffective.0"
+PARTS = (
+    "key generation revision token pending trust attempts throttle throttle.ineffective.0"
+    " server_ahead"
+)
 PLACES = PARTS.split() + [
     f"{part}.{name}"
     for part, names in {
@@ -202,6 +207,7 @@ WRONG: dict[str, tuple[object, ...]] = {
     "throttle.ineffective.0.kind": (None,),
     "throttle.ineffective.0.failures": (None, 0.5),
     "throttle.ineffective.0.until": (None, "5ec2e7"),
+    "server_ahead": (None, True, "5ec2e7", 1e12),
     "throttle.forced_at": ({}, ["x"], [4.0, "5ec2e7"], [1.0] * 4097, None),
 }
 
