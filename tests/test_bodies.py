@@ -472,9 +472,21 @@ class TestThroughClients:
             assert (await client.get("/x")).content == LONG[:size]
             async with client.stream("GET", "/x") as response:
                 assert await response.aread() == LONG[:size]
-            async with client.stream("GET", "/x") as response:
-                pass
-            assert response.is_closed
+
+    @leaves_early
+    @pytest.mark.parametrize("status", [401, 403, 500])
+    @pytest.mark.parametrize("size", [10, len(LONG)])
+    async def test_an_answer_that_no_task_reads_is_closed(
+        self, canned: Canned, auth: CoboAuth, status: int, size: int
+    ) -> None:
+        """With its connection, on both event loops."""
+        canned.said = Said(status, LONG[:size])
+        async with (
+            httpx.AsyncClient(auth=auth, base_url=canned.base, verify=NO_TLS) as client,
+            client.stream("GET", "/x") as response,
+        ):
+            pass
+        assert response.is_closed
 
     @pytest.mark.hazard(40)
     @pytest.mark.parametrize("size", [10, len(LONG)])

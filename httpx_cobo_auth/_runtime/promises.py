@@ -94,11 +94,16 @@ def soon(loop: Any, call: Callable[[], object]) -> bool:  # noqa: ANN401 - of as
     return True
 
 
+def _nothing() -> None:
+    """Only show that it can be called."""
+
+
 class EventLoop:
     """The event loop that something runs in, as seen from other threads.
 
-    A loop that nobody runs any more may never be closed: thread pools keep such. So it is asked
-    for a sign of life, and counts as gone where it gives none for some seconds.
+    One that runs is alive, however busy it is; one that is closed is gone. But a loop that nobody
+    runs any more may never be closed: thread pools keep such. So one at rest is asked for a sign
+    of life, and counts as gone where it gives none for some seconds.
     """
 
     __slots__ = ("_asked_at", "_loop")
@@ -121,6 +126,11 @@ class EventLoop:
 
     def is_alive(self) -> bool:
         """Whether it still runs, as far as can be told. Ask again to learn more."""
+        if hasattr(self._loop, "run_sync_soon"):  # trio's ends where nobody runs it any more
+            return soon(self._loop, _nothing)
+        if cast("Any", self._loop).is_running():
+            self._asked_at = None
+            return True
         asked_at = self._asked_at
         if asked_at is not None:
             return time.monotonic() - asked_at < _STANDS_STILL_AFTER_S

@@ -101,13 +101,27 @@ class TestEventLoops:
         loop = anyio.run(look, backend=backend)
         assert not loop.is_alive()
 
-    async def test_one_that_runs_is_alive(self) -> None:
-        """It answers, however often it is asked."""
+    async def test_one_that_runs_is_alive(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """However busy it is, and whether or not it comes to answer."""
+        monkeypatch.setattr(promises, "_STANDS_STILL_AFTER_S", 0)
         loop = AsyncBackend().loop()
         for _ in range(3):
             assert loop.is_alive()
-            await anyio.wait_all_tasks_blocked()
-        assert loop._asked_at is None
+        assert await anyio.to_thread.run_sync(loop.is_alive)
+
+    def test_one_that_rests_between_two_runs_is_alive(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever runs it again has it answer."""
+        native = asyncio.new_event_loop()
+        loop = EventLoop(native)
+        assert loop.is_alive()
+        native.run_until_complete(asyncio.sleep(0))
+        monkeypatch.setattr(promises, "_STANDS_STILL_AFTER_S", 0)
+        native.run_until_complete(anyio.to_thread.run_sync(loop.is_alive))
+        monkeypatch.setattr(promises, "_STANDS_STILL_AFTER_S", 60)
+        assert loop.is_alive()
+        native.close()
 
     @pytest.mark.hazard(14)
     def test_one_that_stands_still_is_gone_after_seconds(

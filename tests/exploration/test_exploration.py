@@ -98,7 +98,10 @@ def nobody_woken(monkeypatch: pytest.MonkeyPatch) -> None:
 def no_note(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exchange without noting it."""
 
-    def write(self: Note, expected: Version, owner: str, **_: bool) -> Flow[Record]:
+    def write(
+        self: Note, expected: Version, owner: str, *, in_doubt: bool, optional: bool
+    ) -> Flow[Record]:
+        del in_doubt, optional
         record = self._record
         yield from Save(record.revised(owner), expected)
         return record.with_pending(PendingExchange(owner, 0.0))
