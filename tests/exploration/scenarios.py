@@ -80,13 +80,14 @@ SCENARIOS = (
         "three, expires meanwhile", (READ, WRITE, WRITE), ALMOST_EXPIRED_S, jump=JUMP_S, mishaps=0
     ),
     Scenario("always 401", (READ_401, WRITE_401), FRESH_S, mishaps=0, **ALWAYS_401),
+    Scenario("two reads, always 401", (READ_401, READ_401), FRESH_S, mishaps=0, **ALWAYS_401),
     # Waiting times out; somebody is so slow that the permit or the store's lock is taken over.
     Scenario("STALE, waits end", (READ, WRITE, WRITE), STALE_S, waits=1, mishaps=0),
     Scenario("EXPIRED, waits end", (READ, WRITE, READ), EXPIRED_S, waits=1, mishaps=1),
     Scenario("renew(), waits end", (RENEW, WRITE, WRITE), FRESH_S, waits=2, mishaps=1),
-    Scenario("STALE, permit taken over", (READ, WRITE), STALE_S, overdue=1, mishaps=1),
-    Scenario("EXPIRED, permit taken over", (READ, WRITE), EXPIRED_S, overdue=1, mishaps=1),
-    Scenario("lock lapses", (WRITE, READ_1), EXPIRED_S, lapses=1, mishaps=1, **SHARED),
+    Scenario("STALE, permit taken over", (READ, WRITE), STALE_S, overdue=1, mishaps=0),
+    Scenario("EXPIRED, permit taken over", (READ, WRITE), EXPIRED_S, overdue=1, mishaps=0),
+    Scenario("lock lapses", (WRITE, READ_1), EXPIRED_S, lapses=1, mishaps=0, **SHARED),
     # Two processes at one store.
     Scenario("two processes, STALE", (WRITE, WRITE_1, READ_1), STALE_S, mishaps=0, **SHARED),
     Scenario("two processes, fail", (WRITE, WRITE_1), STALE_S, mishaps=2, **SHARED),
@@ -104,7 +105,7 @@ SCENARIOS = (
     Scenario("on its own, STALE", (READ_OWN, WRITE_OWN), STALE_S, mishaps=2),
     Scenario("on its own, three", (READ_OWN, WRITE_OWN, WRITE), STALE_S, mishaps=0),
     Scenario("on its own, EXPIRED", (READ_OWN, WRITE_OWN, READ), EXPIRED_S, mishaps=0),
-    Scenario("on its own, MISSING", (READ_OWN, WRITE_OWN), None, mishaps=2),
+    Scenario("on its own, MISSING", (READ_OWN, WRITE_OWN), None, mishaps=1),
     Scenario("on its own, renew()", (RENEW_OWN, WRITE_OWN, WRITE), FRESH_S, mishaps=1),
     Scenario("on its own, bad read", (BAD_READ_OWN, WRITE_OWN, READ_OWN), FRESH_S, mishaps=1),
     Scenario("on its own, revoked", (READ_OWN, WRITE_OWN), FRESH_S, revocations=1, mishaps=1),
@@ -160,6 +161,10 @@ DEEP_ONLY = (
     Scenario("revoked meanwhile, three fail", (READ, WRITE, WRITE), FRESH_S, revocations=1),
     Scenario("two processes, three", (WRITE, WRITE_1, READ_1), STALE_S, mishaps=1, **SHARED),
     Scenario("permit taken over, three", (READ, WRITE, READ), EXPIRED_S, overdue=1, mishaps=0),
+    Scenario("STALE, taken over, fails", (READ, WRITE), STALE_S, overdue=1, mishaps=1),
+    Scenario("EXPIRED, taken over, fails", (READ, WRITE), EXPIRED_S, overdue=1, mishaps=1),
+    Scenario("lock lapses, fails", (WRITE, READ_1), EXPIRED_S, lapses=1, mishaps=1, **SHARED),
+    Scenario("on its own, MISSING, two fail", (READ_OWN, WRITE_OWN), None, mishaps=2),
     Scenario("on its own, three fail", (READ_OWN, WRITE_OWN, WRITE), STALE_S, mishaps=1),
     Scenario("on its own, all uninstalled", UNINSTALLED_OWN, None, refuses=True, mishaps=1),
 )

@@ -201,7 +201,7 @@ def each_counts(monkeypatch: pytest.MonkeyPatch) -> None:
         (lost_is_unsent, "EXPIRED", "is sent again"),
         (failed_is_refused, "bad write", "is replayed, though it may have run"),
         (renewed_for_nothing, "bad read", "is given the token endpoint's answer"),
-        (each_counts, "three, always 401", "renewals in vain"),
+        (each_counts, "two reads, always 401", "renewals in vain"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
