@@ -5,7 +5,7 @@
 #   make matrix   the wheel on each Python, with old and new dependencies; NOX="-s bare-3.12"
 #   make docs     the documentation as a site, build/site/index.html
 #   make bench    what the library adds, against floors and the official SDK
-#   make fuzz     what is tried at random, TIMES=20 times as much of it, and other each time
+#   make fuzz     what is tried at random, TIMES=60 times as much of it, and other each time
 #   make soak     ten minutes in which everything goes wrong; MINUTES=1 SOAK="--seed 7"
 #   make mutants  whether the tests notice changes to the core; MUTANTS="httpx_cobo_auth._protocol.verdicts*"
 #
@@ -16,7 +16,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BOOTSTRAP := $(VENV)-bootstrap
-SETS := tests-core tests-stores tests-httpx2 tests-exploration tests-httpx2-stores
+SETS := tests-core tests-stores tests-httpx2 tests-exploration
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint types matrix docs bench soak mutants clean tests $(SETS)
@@ -64,10 +64,7 @@ tests-exploration:
 	$(BIN)/python -m pytest -q tests/exploration
 
 tests-httpx2:
-	HTTPX_FAMILY=httpx2 $(BIN)/python -m pytest -q --ignore=tests/stores
-
-tests-httpx2-stores:
-	HTTPX_FAMILY=httpx2 $(BIN)/python -m pytest -q tests/stores
+	HTTPX_FAMILY=httpx2 $(BIN)/python -m pytest -q
 
 # CI=true makes a service that is not there a failure.
 matrix: $(VENV)/.stamp-dev
@@ -85,7 +82,7 @@ bench: $(VENV)/.stamp-dev
 	@$(BIN)/python benchmarks/bench.py
 	@$(BIN)/python benchmarks/stores.py
 
-TIMES ?= 20
+TIMES ?= 60
 fuzz: $(VENV)/.stamp-dev
 	COBO_FUZZ=$(TIMES) $(BIN)/python -m pytest -q -m hypothesis
 

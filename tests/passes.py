@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["FAMILY", "ONCE", "OWN_CHOICE", "WITHOUT_CLIENT"]
+__all__ = ["BEHIND_THE_CLIENT", "FAMILY", "ONCE", "OWN_CHOICE", "WITHOUT_CLIENT"]
 
 FAMILY = os.environ.get("HTTPX_FAMILY", "httpx")
 
@@ -48,4 +48,22 @@ OWN_CHOICE = (
     "testing_kit",
 )
 
-ONCE = (*WITHOUT_CLIENT, *OWN_CHOICE)
+# What they test is behind the client: the flow's decisions over time, the stores, the processes
+# that share one. Both families meet these in the other tests, and here they would only take long.
+BEHIND_THE_CLIENT = (
+    "flow/test_clock.py",
+    "flow/test_permanent_failures.py",
+    "stores/test_file_hazards.py",
+    "stores/test_fleet.py",
+    "stores/test_folder_modes.py",
+    "stores/test_keyring.py",
+    "stores/test_own_store.py",
+    "stores/test_pickling.py",
+    "stores/test_redis.py",
+    "stores/test_sql_contract.py",
+    "stores/test_urls.py",
+    "test_tokens.py",
+    "test_verdicts.py",
+)
+
+ONCE = (*WITHOUT_CLIENT, *OWN_CHOICE, *BEHIND_THE_CLIENT)

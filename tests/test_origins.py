@@ -247,7 +247,7 @@ urls = st.lists(pieces, max_size=8).map("".join) | st.builds(
 
 
 @pytest.mark.hazard(5)
-@fuzz(2000)
+@fuzz(500)
 @given(url=urls, base=st.sampled_from([API, PORT, V6, V4]))
 @example(url="https://@api.cobo.com/", base=API)
 def test_whatever_passes_goes_to_the_origin(url: str, base: str) -> None:

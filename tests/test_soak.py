@@ -24,9 +24,9 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
 
 
-def test_twenty_seconds_of_everything_going_wrong() -> None:
+def test_seconds_of_everything_going_wrong() -> None:
     """Whatever fails had to; and what must be 0 is. See ``benchmarks/soak``."""
-    command = [sys.executable, "-m", "benchmarks.soak", "--minutes", "0.33", "--seed", "1"]
+    command = [sys.executable, "-m", "benchmarks.soak", "--minutes", "0.12", "--seed", "1"]
     soak = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False
     )
@@ -34,7 +34,7 @@ def test_twenty_seconds_of_everything_going_wrong() -> None:
     assert soak.stderr == ""
     *_, names, values = soak.stdout.splitlines()
     row = dict(zip(names.split(" | "), map(int, values.split(" | ")), strict=True))
-    assert row["answered"] > row["requests"] / 3 > 30
+    assert row["answered"] > row["requests"] / 3 > 10
     assert all(row[kind] == 0 for kind in row if kind.endswith("(0)"))
 
 

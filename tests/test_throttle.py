@@ -173,7 +173,7 @@ class TestContention:
 
 
 @pytest.mark.hazard(27)
-@fuzz(500)
+@fuzz(200)
 @given(
     throttle=st.builds(
         RenewalThrottle,

@@ -37,7 +37,7 @@ START = 1_800_000_000.0
 HOUR = 3600.0
 ACCESS, REFRESH = "acc-" + "7" * 60, "ref-" + "8" * 60
 
-many = fuzz(1000, suppress_health_check=[HealthCheck.too_slow])
+many = fuzz(300, suppress_health_check=[HealthCheck.too_slow])
 
 
 def interrupter(moment: int) -> Callable[[FrameType, str, object], Any]:

@@ -129,7 +129,7 @@ class TestAnswers:
         assert error_code_of(body) == code
 
     @pytest.mark.hazard(26)
-    @fuzz(500)
+    @fuzz(200)
     @given(st.binary(max_size=60) | st.text(max_size=40).map(json.dumps).map(str.encode))
     def test_no_body_raises(self, body: bytes) -> None:
         """A proxy's page is none of Cobo's errors."""
@@ -400,7 +400,7 @@ class TestErrors:
         assert str(error).isprintable()
 
     @pytest.mark.hazard(26)
-    @fuzz(500)
+    @fuzz(200)
     @given(
         status=st.integers(100, 599),
         body=st.none()
@@ -586,7 +586,7 @@ class TestExchangeAnswer:
         assert answer.retry_after is None
 
     @pytest.mark.hazard(26)
-    @fuzz(1000)
+    @fuzz(300)
     @given(
         st.text(max_size=40)
         | st.lists(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Run = Callable[[Callable[[], Awaitable[object]]], object]
 
-TASKS = 300
+TASKS = 120
 THREADS = 64
 
 

@@ -482,4 +482,4 @@ class Machine(RuleBasedStateMachine):
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = fuzz(120, stateful_step_count=50)
+TestMachine.settings = fuzz(60, stateful_step_count=50)

@@ -175,21 +175,21 @@ class TestServer:
             connection.shutdown(socket.SHUT_WR)
             assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
 
-    def test_it_serves_300_connections_at_once(self, app: App, bearer: str, base: str) -> None:
+    def test_it_serves_100_connections_at_once(self, app: App, bearer: str, base: str) -> None:
         """All of them are open at the same time, none is turned away."""
-        with app.simulator.hold() as hold, ThreadPoolExecutor(300) as pool:
+        with app.simulator.hold() as hold, ThreadPoolExecutor(100) as pool:
 
             def read() -> int:
-                # Plain HTTP: spare 300 loads of the CA bundle.
+                # Plain HTTP: spare 100 loads of the CA bundle.
                 with httpx.Client(timeout=60, trust_env=False, verify=False) as client:
                     request = app.request("GET", "/v2/echo", bearer=bearer, base=base)
                     return client.send(request).status_code
 
-            answers = [pool.submit(read) for _ in range(300)]
-            hold.wait_arrived(300, timeout_s=60)
+            answers = [pool.submit(read) for _ in range(100)]
+            hold.wait_arrived(100, timeout_s=60)
             hold.release()
             assert {answer.result(60) for answer in answers} == {200}
-        assert app.simulator.counters.requests == 300
+        assert app.simulator.counters.requests == 100
 
     @pytest.mark.parametrize(("kind", "executed"), [("drop", 1), ("refuse", 0)])
     def test_connections_break(

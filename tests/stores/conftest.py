@@ -312,7 +312,7 @@ class Fleet:
             "method": "GET",
             "how": "asyncio",
             "tasks": 16,
-            "pause": 0.4,
+            "pause": 0.8,
             **task,
         }
         process = subprocess.Popen(

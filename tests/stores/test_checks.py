@@ -15,9 +15,9 @@ def _fail() -> None:
 
 
 def test_a_failure_keeps_name_and_text_up_to_a_length() -> None:
-    """The name of the error and what it says, on 300 characters at most."""
+    """The name of the error and what it says, on 500 characters at most."""
     found = attempt(_fail, ValueError)
-    assert found == Trouble(("ValueError: " + "5ec2e7 " * 100)[:300])
+    assert found == Trouble(("ValueError: " + "5ec2e7 " * 100)[:500])
 
 
 def test_a_failure_without_details_keeps_the_name_alone() -> None:

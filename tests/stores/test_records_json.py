@@ -122,7 +122,7 @@ def test_every_damaged_byte_is_noticed_or_harmless() -> None:
 
 
 @given(st.binary(max_size=400))
-@fuzz(1500)
+@fuzz(400)
 def test_garbage_is_noticed(data: bytes) -> None:
     """1500 strings of random bytes: each is said to be corrupt, none raises another error."""
     assert isinstance(read(data), str)
@@ -136,7 +136,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-@fuzz(500)
+@fuzz(200)
 def test_other_json_is_noticed(value: object) -> None:
     """Valid JSON of any shape that is no record is said to be corrupt."""
     assert isinstance(read(json.dumps(value).encode()), str)
@@ -161,7 +161,7 @@ PLACES = PARTS.split() + [
 
 
 @given(st.sampled_from(PLACES), JSON)
-@fuzz(800)
+@fuzz(200)
 def test_a_wrong_schema_is_noticed_although_the_digest_fits(place: str, value: object) -> None:
     """What is read back would have been written the same: nothing is read into another type."""
     found = read(signed(put(place, value)))

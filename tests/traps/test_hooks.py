@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from httpx_cobo_auth import RenewalTimeoutError, TokenEndpointError
+from httpx_cobo_auth import RenewalTimeoutError, Timeouts, TokenEndpointError
 from tests.family import httpx
 from tests.held import door_closed, renewing, writes
 
@@ -301,8 +301,11 @@ class TestAsk:
         make_auth: MakesAuth,
         make_async_client: MakesAsyncClient,
     ) -> None:
-        """The same for tasks, and for a task that the hook starts and waits for."""
-        auth = make_auth(simulator)
+        """The same for tasks, and for a task that the hook starts and waits for.
+
+        Nobody can tell that the hook waits for that one: it drains the write for as long as may be.
+        """
+        auth = make_auth(simulator, timeouts=Timeouts(drain=0.1))
         asked: list[int] = []
 
         async def request() -> None:
