@@ -19,7 +19,7 @@ import enum
 import re
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from httpx_cobo_auth._forking import forget_on_fork
 from httpx_cobo_auth._identity import canonical_org_id
@@ -111,9 +111,9 @@ def _by_name(
     headers: Mapping[str, object] | Iterable[tuple[str | bytes, str | bytes]],
 ) -> dict[str, str]:
     """Return headers by name in lower case; of one that is there twice the values joined."""
-    pairs: Iterable[tuple[object, object]]
     # Mappings of web frameworks are not all registered as such.
-    pairs = headers.items() if hasattr(headers, "items") else headers
+    items = getattr(headers, "items", None)
+    pairs = cast("Iterable[tuple[object, object]]", headers if items is None else items())
     found: dict[str, str] = {}
     for name, value in pairs:
         if isinstance(name, str | bytes) and isinstance(value, str | bytes):

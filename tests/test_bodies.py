@@ -743,7 +743,7 @@ class TestDecoding:
         self, monkeypatch: pytest.MonkeyPatch, name: str
     ) -> None:
         """Hazard 61: with a window of no more than 8 MiB, whatever a frame asks for."""
-        monkeypatch.setattr(decoding, "_first_of", lambda *_: importlib.import_module(name))
+        monkeypatch.setattr(decoding, "_first_of", finds(importlib.import_module(name)))
         assert taken(decode(ReplyBody(zstd_of(LONG)), ["zstd"])) == LONG
         assert decode(ReplyBody(zstd_of(bytes(MIB))), ["zstd"], LIMIT) is None
         parameters = zstandard.ZstdCompressionParameters(window_log=27)
@@ -758,7 +758,7 @@ class TestDecoding:
     ) -> None:
         """The one for CPython, and the one for others, whose method has another name."""
         if name == "brotlicffi":
-            monkeypatch.setattr(decoding, "_first_of", lambda *_: Cffi)
+            monkeypatch.setattr(decoding, "_first_of", finds(Cffi))
         assert taken(decode(ReplyBody(brotli_of(LONG)), ["br"])) == LONG
         assert decode(ReplyBody(brotli_of(bytes(MIB))), ["br"], LIMIT) is None
 
@@ -766,12 +766,21 @@ class TestDecoding:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Before brotli 1.2 there was no bound; and some have no library at all."""
-        monkeypatch.setattr(decoding, "_first_of", lambda *_: Old)
+        monkeypatch.setattr(decoding, "_first_of", finds(Old))
         with pytest.raises(UndecodableError):
             decode(ReplyBody(brotli_of(b"{}")), ["br"], LIMIT)
         monkeypatch.undo()
         with pytest.raises(UndecodableError):
             decoding._first_of("no_such_library", "nor_this_one")
+
+
+def finds(library: object) -> Callable[..., object]:
+    """Give what stands for the search for a library."""
+
+    def first_of(*_: str) -> object:
+        return library
+
+    return first_of
 
 
 class Cffi:

@@ -279,6 +279,7 @@ class TestInterrupts:
     def test_an_interrupt_between_any_two_bytecodes_holds_nobody_up(self) -> None:
         """Hazard 54: afterwards nonces go on in every thread, and none comes twice."""
         drawn: list[int] = []
+        moment = 0
         for moment in itertools.count():
             clock = SteppedClock()
             clock.wall += moment * 1000  # more than are remembered are drawn in all

@@ -7,25 +7,24 @@ saved.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, cast
 
 from httpx_cobo_auth._confidential import Confidential
-from httpx_cobo_auth._runtime.driving import async_flow, sync_flow, through_all
+from httpx_cobo_auth._runtime.backends import SyncBackend
+from httpx_cobo_auth._runtime.background import settled
+from httpx_cobo_auth._runtime.driving import async_flow, sync_flow
 from httpx_cobo_auth._runtime.family import family_of
-from httpx_cobo_auth._runtime.promises import SyncWaiter
 from httpx_cobo_auth.errors import ConfigurationError, UnsafeRequestError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
+    from types import TracebackType
 
     from httpx_cobo_auth._runtime.promises import Promise
     from httpx_cobo_auth._runtime.session import Session
     from httpx_cobo_auth.environment import Environment
 
 __all__ = ["BoundAuth", "SafeAsyncClient", "SafeClient", "client_options"]
-
-_CLOSE_TIMEOUT_S = 10.0
 
 
 class BoundAuth(Confidential):
@@ -47,15 +46,11 @@ class BoundAuth(Confidential):
 
 
 class _Safe:
-    """What the two kinds of clients have in common.
-
-    Attributes:
-        cobo_renewals: those that were started through this client, until they have ended.
-
-    """
+    """What the two kinds of clients have in common."""
 
     _bound: type[BoundAuth]
-    cobo_renewals: list[Promise[None]]
+    _cobo_renewals: list[Promise[None]]
+    """Those that were started through this client, until they have ended."""
 
     def _auth_for(self, auth: object, follow_redirects: object) -> Any:  # noqa: ANN401 - httpx's own
         if follow_redirects is True:
@@ -76,7 +71,7 @@ class SafeClient(_Safe):
     """Goes before ``Client`` of either family among the bases of a class."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the client's own
-        self.cobo_renewals = []
+        self._cobo_renewals = []
         super().__init__(**options)
 
     def send(
@@ -94,25 +89,26 @@ class SafeClient(_Safe):
         self._settle()
         cast("Any", super()).close()
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
         """Close the client."""
         self._settle()
-        cast("Any", super()).__exit__(*exception)
+        cast("Any", super()).__exit__(exc_type, exc_value, traceback)
 
     def _settle(self) -> None:
-        deadline = time.monotonic() + _CLOSE_TIMEOUT_S
-        for renewal in list(self.cobo_renewals):
-            waiter = SyncWaiter()
-            renewal.add(waiter)
-            while not renewal.done and not renewal.lost and time.monotonic() < deadline:
-                waiter.wait(min(0.5, max(0.0, deadline - time.monotonic())))
+        for _ in settled(self._cobo_renewals, SyncBackend()):
+            raise AssertionError  # pragma: no cover - a sync backend has nothing to be awaited
 
 
 class SafeAsyncClient(_Safe):
     """Goes before ``AsyncClient`` of either family among the bases of a class."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the client's own
-        self.cobo_renewals = []
+        self._cobo_renewals = []
         super().__init__(**options)
 
     async def send(
@@ -131,13 +127,22 @@ class SafeAsyncClient(_Safe):
         await self._settle()
         await cast("Any", super()).aclose()
 
-    async def __aexit__(self, *exception: object) -> None:
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
         """Close the client."""
         await self._settle()
-        await cast("Any", super()).__aexit__(*exception)
+        await cast("Any", super()).__aexit__(exc_type, exc_value, traceback)
 
     async def _settle(self) -> None:
-        await through_all(self.cobo_renewals, _CLOSE_TIMEOUT_S)
+        if not self._cobo_renewals:
+            return
+        from httpx_cobo_auth._runtime.async_backend import AsyncBackend, through  # noqa: PLC0415 - not for sync clients
+
+        await through(settled(self._cobo_renewals, AsyncBackend()))
 
 
 def client_options(environment: Environment, options: dict[str, Any]) -> dict[str, Any]:

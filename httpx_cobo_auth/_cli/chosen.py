@@ -31,7 +31,7 @@ def store_of(arguments: argparse.Namespace) -> TokenStore | None:
     if arguments.store is not None:
         return store_from_url(arguments.store, name="--store")
     # Of a text it is always a sync one.
-    store: TokenStore | None = with_store({}).get("store")  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    store: TokenStore | None = with_store({}).get("store")  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]  # ty: ignore[invalid-assignment]
     return store
 
 

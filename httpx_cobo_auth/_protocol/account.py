@@ -212,7 +212,7 @@ class Account:
             return None
         error = copy.copy(known.failure)
         if hasattr(error, "retry_after"):
-            error.retry_after = left
+            error.retry_after = left  # pyright: ignore[reportAttributeAccessIssue]  # ty: ignore[invalid-assignment]
         return error
 
     def may_look(self) -> bool:

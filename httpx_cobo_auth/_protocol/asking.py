@@ -22,7 +22,7 @@ class Effect(Generic[_R]):
         """Whether it is the same effect, with the same fields."""
         return isinstance(other, type(self)) and _fields(self) == _fields(other)
 
-    __hash__ = None  # type: ignore[assignment]  # as of a data class that is not frozen
+    __hash__ = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]  # as of a data class that is not frozen
 
     def __repr__(self) -> str:
         """Show it with its fields."""

@@ -187,8 +187,11 @@ class Delegate(Effect["Entry | None"]):
     until_confirmed: bool = False
 
 
-class Confirm(Effect[None]):
-    """Let those go on who wait only to learn whether another process has renewed: it has not."""
+class Confirm(Effect[bool]):
+    """Let those go on who wait only to learn whether another process has renewed: it has not.
+
+    Returns whether to stop here, before anything is noted or sent: nobody waits for it any more.
+    """
 
     __slots__ = ()
 

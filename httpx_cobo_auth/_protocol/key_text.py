@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import cast
 
 __all__ = ["key_bytes", "what_a_secret_is"]
 
@@ -34,7 +35,8 @@ def what_a_secret_is(kind: str, given: object) -> str:
 
 def _problem_of(given: object) -> str:
     if isinstance(given, bytes | bytearray | memoryview):
-        return f"what was given is {type(given).__name__}, not text: use .hex() or .decode()"
+        name = type(cast("object", given)).__name__
+        return f"what was given is {name}, not text: use .hex() or .decode()"
     if not isinstance(given, str):
         return f"what was given is of the type {type(given).__name__}, not text"
     checks = {

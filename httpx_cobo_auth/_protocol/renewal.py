@@ -158,8 +158,7 @@ class Renewal:
             return held
         if not self._in_time or self._held_off:
             return None
-        yield from Confirm()
-        if not (yield from self._writes_ended()):
+        if (yield from Confirm()) or not (yield from self._writes_ended()):
             return None
         return (yield from self._exchange(record, expected, broken=broken))
 

@@ -239,7 +239,7 @@ class _Reply:
         """Return what is wrong with it."""
         if self._fields is _NO_JSON:
             return "it is not JSON"
-        if not isinstance(self._fields, dict):
+        if not self._is_object():
             return "it is not a JSON object"
         checks: dict[str, bool] = {
             "access_token is missing or is no bearer token": self._is_token("access_token"),
@@ -253,6 +253,9 @@ class _Reply:
             "scope is not text": self._lacks("scope") or isinstance(self._fields["scope"], str),
         }
         return next((problem for problem, fine in checks.items() if not fine), None)
+
+    def _is_object(self) -> bool:
+        return isinstance(self._fields, dict)
 
     def token(self, since: float, default_lifetime: float, previous: Token | None) -> Token:
         """Return the token, which lives from ``since`` on."""

@@ -100,12 +100,12 @@ class AsyncBackend:
     async def call(self, method: Callable[[], Any], *, blocking: bool) -> Any:  # noqa: ANN401
         """Call a store: at once where it never waits, else in a thread, or awaited."""
         if not blocking:
-            result = method()
+            result: object = method()
             if not isinstance(result, Awaitable):
                 return result
             try:
                 with anyio.fail_after(STORE_TIMEOUT_S):
-                    return await result
+                    return await cast("Awaitable[object]", result)
             except TimeoutError:
                 message = f"the token store took longer than {STORE_TIMEOUT_S:g} s"
                 raise StoreUnavailableError(message) from None

@@ -8,10 +8,11 @@ does not touch it.
 from __future__ import annotations
 
 import copy
+import time
 from typing import TYPE_CHECKING, Any
 
 from httpx_cobo_auth._protocol.renew import renew
-from httpx_cobo_auth._runtime.backends import spoilt
+from httpx_cobo_auth._runtime.backends import resolve, spoilt
 from httpx_cobo_auth._runtime.performer import Performer
 from httpx_cobo_auth._runtime.promises import Promise
 from httpx_cobo_auth.errors import CoboAuthError
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
     from httpx_cobo_auth._runtime.backends import Backend, Steps
     from httpx_cobo_auth._runtime.session import Session
 
-__all__ = ["start_renewal"]
+__all__ = ["settled", "start_renewal"]
+
+_CLOSE_TIMEOUT_S = 10.0
+_BEGIN_TIMEOUT_S = 0.25
+_LOOK_AFTER_S = 0.5
 
 
 def start_renewal(
@@ -57,9 +62,33 @@ def start_renewal(
 
 def _keep(client: object, promise: Promise[None]) -> None:
     """Let the client know what runs through it, if it is one that waits for that when closed."""
-    renewals: list[Promise[None]] | None = getattr(client, "cobo_renewals", None)
+    renewals: list[Promise[None]] | None = getattr(client, "_cobo_renewals", None)
     if renewals is not None:
         renewals[:] = [*(other for other in renewals if not other.done), promise]
+
+
+def settled(renewals: list[Promise[None]], backend: Backend) -> Steps[None]:
+    """Wait for the renewals of a client that is to be closed, within a bound.
+
+    An exchange that was begun should be saved. One that was not needs nobody: it is stopped, so
+    that a store that hangs holds up no ``close``.
+    """
+    began = time.monotonic()
+    for renewal in list(renewals):
+        while not renewal.done and not renewal.lost:
+            waited = time.monotonic() - began
+            if waited >= _CLOSE_TIMEOUT_S:
+                return
+            patience = _LOOK_AFTER_S
+            if not renewal.confirmed:
+                patience = _BEGIN_TIMEOUT_S - waited
+                if patience <= 0:
+                    renewal.stop()
+                    continue
+            waiter = backend.waiter()
+            renewal.add(waiter)
+            yield from resolve(waiter.wait(min(patience, _CLOSE_TIMEOUT_S - waited)))
+            renewal.discard(waiter)
 
 
 class _Renewal:

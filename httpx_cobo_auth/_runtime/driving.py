@@ -6,7 +6,6 @@ have to have awaited. Both give back what the flow holds, however it ends.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -24,10 +23,9 @@ if TYPE_CHECKING:
 
     from httpx_cobo_auth._protocol.effects import Flow
     from httpx_cobo_auth._runtime.backends import Backend, Steps
-    from httpx_cobo_auth._runtime.promises import Promise
     from httpx_cobo_auth._runtime.session import Session
 
-__all__ = ["async_flow", "run_async", "run_sync", "sync_flow", "through_all"]
+__all__ = ["async_flow", "run_async", "run_sync", "sync_flow"]
 
 _T = TypeVar("_T")
 _RELEASE_TIMEOUT_S = 2.0
@@ -121,20 +119,6 @@ async def run_async(session: Session, flow: Flow[_T], client: object = None) -> 
         release = performer.close()
         if release is not None:
             await finish(release, awaits=session.awaits)
-
-
-async def through_all(renewals: list[Promise[None]], seconds: float) -> None:
-    """Wait for renewals that run on their own, for so many seconds."""
-    if all(renewal.done for renewal in renewals):
-        return
-    from httpx_cobo_auth._runtime.async_backend import AsyncWaiter  # noqa: PLC0415 - as above
-
-    deadline = time.monotonic() + seconds
-    for renewal in list(renewals):
-        waiter = AsyncWaiter()
-        renewal.add(waiter)
-        while not renewal.done and not renewal.lost and time.monotonic() < deadline:
-            await waiter.wait(min(0.5, max(0.0, deadline - time.monotonic())))
 
 
 def _performer(session: Session, request: httpx.Request | None, backend: Backend) -> Performer:

@@ -159,7 +159,7 @@ class Performer(Sender):
             case LockStore():
                 return (yield from resources.lock_store(effect.timeout))
             case Confirm():
-                return self._promise.confirm() if self._promise is not None else None
+                return self._promise is not None and not self._promise.confirm()
             case UnlockStore():
                 return (yield from resources.unlock_store())
             case Outlives():
@@ -170,7 +170,8 @@ class Performer(Sender):
                 return (yield from resolve(self._backend.sleep(effect.seconds)))
             case Emit():
                 return (yield from resolve(session.emit(effect.event)))
-        raise AssertionError(effect)
+            case _:
+                raise AssertionError(effect)
 
     def _delegated(self, effect: Delegate) -> Steps[Entry | None]:
         if self._delegate is None:

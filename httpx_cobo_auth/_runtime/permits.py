@@ -74,7 +74,7 @@ class _State:
     door_closed: bool = False
     ended: int = 0
     error: CoboAuthError | None = None
-    writes: dict[int, weakref.ref[Permit]] = field(default_factory=dict)
+    writes: dict[int, weakref.ref[Permit]] = field(default_factory=dict[int, weakref.ref[Permit]])
     waiters: Waiters = field(default_factory=Waiters)
 
 

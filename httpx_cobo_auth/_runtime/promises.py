@@ -148,15 +148,17 @@ class Promise(Generic[_T]):
         loop: the event loop that it runs in; ``None`` for a thread.
         keep: what runs it, kept alive.
         confirmed: whether it has got far enough for those who do not wait for its end.
+        stopped: whether it is to end before it gets that far.
 
     """
 
-    __slots__ = ("_outcome", "_waiters", "confirmed", "keep", "loop")
+    __slots__ = ("_outcome", "_waiters", "confirmed", "keep", "loop", "stopped")
 
     def __init__(self) -> None:
         self.loop: EventLoop | None = None
         self.keep: object = None
         self.confirmed: bool = False
+        self.stopped: bool = False
         self._outcome: tuple[_T | None, BaseException | None] | None = None
         self._waiters = Waiters()
 
@@ -167,13 +169,26 @@ class Promise(Generic[_T]):
 
     @property
     def lost(self) -> bool:
-        """Whether it will never end, as far as can be told."""
+        """Whether it comes to nothing: it was stopped, or will never end, as far as can be told."""
+        if self.stopped and not self.confirmed:
+            return True
         return not self.done and self.loop is not None and not self.loop.is_alive()
 
-    def confirm(self) -> None:
-        """Note that it has got far enough for those who do not wait for its end."""
-        self.confirmed = True
+    def stop(self) -> None:
+        """Have it end, unless it has got too far for that."""
+        self.stopped = True
         self._waiters.wake()
+
+    def confirm(self) -> bool:
+        """Note that it has got far enough for those who do not wait for its end.
+
+        Returns whether it may go on. Of two who note at the same time, one sees the other's note.
+        """
+        self.confirmed = True
+        if self.stopped:
+            self.confirmed = False
+        self._waiters.wake()
+        return self.confirmed
 
     def end(self, value: _T | None = None, error: BaseException | None = None) -> None:
         """Note what came of it. The first word counts."""
@@ -192,7 +207,7 @@ class Promise(Generic[_T]):
         value, error = self._outcome
         if error is not None:
             raise error
-        return value  # type: ignore[return-value]  # of the call that ended without an error
+        return cast("_T", value)  # of the call that ended without an error
 
     def add(self, waiter: Waiter) -> None:
         """Wake somebody when it gets on."""

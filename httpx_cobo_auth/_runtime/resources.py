@@ -160,12 +160,12 @@ class Resources:
             waiter = self._backend.waiter()
             promise.add(waiter)
             try:
+                if promise.lost:
+                    return Entry(ended=True)
                 if promise.done:
                     return Entry(entered=mine, ended=True, error=promise.failure)
                 if until_confirmed and promise.confirmed:
                     return Entry()
-                if promise.lost:
-                    return Entry(ended=True)
                 if not (yield from self._wait(waiter, deadline)):
                     return Entry()
             finally:

@@ -39,7 +39,7 @@ class Lease:
     def __init__(self, name: str, ttl: float) -> None:
         """Begin to count; before it is asked for, because the server counts from later."""
         self.name = name
-        self.owner = secrets.token_hex(16)
+        self.owner: str = secrets.token_hex(16)
         self.ttl = ttl
         begun = time.monotonic()
         self._until = begun + ttl * _CERTAIN

@@ -69,7 +69,7 @@ class CoboSimulator(Organizations, httpx.BaseTransport, httpx.AsyncBaseTransport
 
     def __post_init__(self) -> None:
         """Open for business, with one organization."""
-        self.org_id = canonical_org_id(self.org_id)
+        self.org_id: str = canonical_org_id(self.org_id)
         self._core = Core(self)
         self._core.waas.add_org(self.org_id)
         self.environment: Environment = self._environment("https://cobo.test/v2")

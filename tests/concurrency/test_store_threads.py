@@ -55,7 +55,8 @@ def test_what_it_raises_is_raised_where_it_is_waited_for(error: BaseException) -
 
 def test_a_store_that_hangs_costs_eight_threads() -> None:
     """However many calls there are; those given up before they began are never made."""
-    release, made = threading.Event(), []
+    release = threading.Event()
+    made: list[str] = []
     running = threading.Semaphore(0)
 
     def hang() -> None:

@@ -92,9 +92,7 @@ def frozen(value: object, owners: set[str] | None = None) -> Hashable:  # noqa: 
             items = cast("tuple[object, ...] | list[object]", value)
             return tuple([frozen(item, owners) for item in items])
         case Effect():
-            names: tuple[str, ...] = value.__slots__
-            fields = [frozen(getattr(value, name), owners) for name in names]
-            return type(value).__name__, *fields
+            return _frozen_fields(cast("object", value), value.__slots__, owners)
         case FunctionType():
             return value.__qualname__
         case CoboAuthError():
@@ -106,8 +104,11 @@ def frozen(value: object, owners: set[str] | None = None) -> Hashable:  # noqa: 
         case Event() | CoboFlow() | Account() | Settings() | Timeouts() | Clock():
             return type(value).__name__
         case _:
-            names = _names_of_fields(type(value))
-            return type(value).__name__, *[frozen(getattr(value, name), owners) for name in names]
+            return _frozen_fields(value, _names_of_fields(type(value)), owners)
+
+
+def _frozen_fields(value: object, names: tuple[str, ...], owners: set[str] | None) -> Hashable:
+    return type(value).__name__, *[frozen(getattr(value, name), owners) for name in names]
 
 
 _fields: dict[type[object], tuple[str, ...]] = {}

@@ -45,7 +45,7 @@ class Endpoint(Desk):
         """Begin one."""
         return exchange(self.account, self.settings, spend, early=early)
 
-    def says(self, status: int, body: bytes = b"{}", **more: Any) -> ExchangeReply:
+    def says(self, status: int, body: bytes = b"{}", **more: Any) -> ExchangeReply:  # noqa: ANN401 - its fields
         """Answer, signed."""
         return ExchangeReply(status, body, server_time=self.now, **more)
 

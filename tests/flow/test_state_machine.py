@@ -391,8 +391,8 @@ class Machine(RuleBasedStateMachine):
             case Send():
                 process.writes.discard(caller)
                 return self._send(caller, effect)
-            case Sleep() | Emit() | Confirm() | CorrectClock() | Delegate():
-                pass  # Nobody else renews: the caller goes on by itself.
+            case _:  # Nobody else renews: the caller goes on by itself.
+                assert isinstance(effect, Sleep | Emit | Confirm | CorrectClock | Delegate)
         return None
 
     def _timed_out(self, caller: Caller, timeout: float) -> bool:

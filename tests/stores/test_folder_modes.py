@@ -121,12 +121,15 @@ def test_a_file_of_another_user_is_not_believed(
     ours = os.geteuid()
     real_fstat = os.fstat
 
+    def not_ours(_: object) -> bool:
+        return False
+
     def of_another(file: int) -> os.stat_result:
         status = list(real_fstat(file))
         status[stat.ST_UID] = ours + 1
         return os.stat_result(status)
 
-    monkeypatch.setattr("httpx_cobo_auth.stores._folder_modes._is_ours", lambda _: False)
+    monkeypatch.setattr("httpx_cobo_auth.stores._folder_modes._is_ours", not_ours)
     with pytest.raises(StoreUnavailableError, match="fsGroup"):
         store.load(key)
     monkeypatch.undo()

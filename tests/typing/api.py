@@ -45,7 +45,7 @@ assert_type(CoboOAuth.from_env(org_id="o", environment=environment), CoboOAuth)
 # What is given.
 CoboOAuth(client_id="c", app_secret=b"", org_id="o", environment="dev")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # ty: ignore[invalid-argument-type]
 CoboOAuth(client_id="c", app_secret="", org_id="o")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # ty: ignore[missing-argument]
-CoboOAuth(client_id="c", app_secret="", org_id="o", environment="dev", verify_response=True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+CoboOAuth(client_id="c", app_secret="", org_id="o", environment="dev", verify_response=True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # ty: ignore[unknown-argument]
 CoboOAuth(client_id="c", app_secret="", org_id="o", environment="dev", store="x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # ty: ignore[invalid-argument-type]
 CoboOAuth(client_id="c", app_secret="", org_id="o", environment="dev", timeouts=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # ty: ignore[invalid-argument-type]
 CoboOAuth.from_env()
@@ -73,7 +73,7 @@ app = PortalApp(client_id="c", app_secret=SECRET, environment="sandbox", store=M
 assert_type(app.environment, Environment)
 assert_type(app.org("o"), CoboOAuth)
 assert_type(PortalApp.from_env(replay_writes=True), PortalApp)
-PortalApp(client_id="c", app_secret=SECRET, org_id="o", environment="dev")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+PortalApp(client_id="c", app_secret=SECRET, org_id="o", environment="dev")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # ty: ignore[unknown-argument]
 
 
 async def tasks() -> None:
