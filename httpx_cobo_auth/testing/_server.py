@@ -21,8 +21,9 @@ from httpx_cobo_auth.testing._wire import Answer, Incoming, Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-__all__ = ["LoopbackServer", "serving"]
+__all__ = ["HOST", "LoopbackServer", "serving"]
 
+HOST = "127.0.0.1"
 _HEAD_LIMIT_BYTES = 256 * 1024
 _PIECE_BYTES = 64 * 1024
 _NO_CONTENT = 204
@@ -40,7 +41,7 @@ class LoopbackServer(socketserver.ThreadingTCPServer):
         self.exchange = exchange
         self.closing = threading.Event()
         self.connections: set[socket.socket] = set()
-        super().__init__(("127.0.0.1", port), _Connection)
+        super().__init__((HOST, port), _Connection)
 
     def stop(self) -> None:
         """End everything that goes on."""

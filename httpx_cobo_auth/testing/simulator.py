@@ -14,8 +14,9 @@ from httpx_cobo_auth.testing._core import Core
 from httpx_cobo_auth.testing._expectation import Expectation
 from httpx_cobo_auth.testing._faults import Fault, FaultDetails, FaultKind, Hold, Target
 from httpx_cobo_auth.testing._messages import signed_message, transaction_event
+from httpx_cobo_auth.testing._no_proxy import reached_directly
 from httpx_cobo_auth.testing._organizations import Organizations
-from httpx_cobo_auth.testing._server import serving
+from httpx_cobo_auth.testing._server import HOST, serving
 from httpx_cobo_auth.testing._settings import Credentials
 from httpx_cobo_auth.testing._transport import respond, respond_async
 
@@ -223,10 +224,13 @@ class CoboSimulator(Organizations, httpx.BaseTransport, httpx.AsyncBaseTransport
 
     @contextmanager
     def serve(self, *, port: int = 0) -> Generator[Environment]:
-        """Serve on 127.0.0.1 from a background thread; by default on any free port."""
+        """Serve on 127.0.0.1 from a background thread; by default on any free port.
+
+        Meanwhile the variable ``NO_PROXY`` exempts that host from the proxies of the environment.
+        """
         before = self.environment
-        with serving(self._core.exchange, port) as bound:
-            self.environment = self._environment(f"http://127.0.0.1:{bound}/v2")
+        with reached_directly(HOST), serving(self._core.exchange, port) as bound:
+            self.environment = self._environment(f"http://{HOST}:{bound}/v2")
             try:
                 yield self.environment
             finally:
