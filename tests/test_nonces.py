@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import itertools
 import os
@@ -10,7 +11,7 @@ import sys
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,10 +19,10 @@ from httpx_cobo_auth import DEVELOPMENT, Ed25519Signer, Environment, Signer
 from httpx_cobo_auth._protocol import nonces as nonces_module
 from httpx_cobo_auth._protocol.nonces import NonceSource, nonces_of
 from httpx_cobo_auth.clock import SystemClock
+from tests.interrupts import ANY_OPCODE, interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType
 
 SECRET = "06f78882576ec0e05b1e51a33548da7e8cf958c190ba96be77b1c671f98a2b5f"
 START = 1_800_000_000.0
@@ -258,21 +259,8 @@ class TestSources:
         assert len(nonces_module._recent) == 8
 
 
-def interrupter(moment: int) -> Callable[[FrameType, str, object], Any]:
-    """Give a trace function that raises at that bytecode, counted from 0, of what makes nonces."""
-    left = itertools.count(-moment)
-
-    def trace(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
-        if not frame.f_code.co_filename.endswith("nonces.py") or __file__.endswith(
-            frame.f_code.co_filename
-        ):
-            return None
-        frame.f_trace_opcodes = True
-        if event == "opcode" and next(left) == 0:
-            raise KeyboardInterrupt
-        return trace
-
-    return trace
+def makes_nonces(file: str) -> bool:
+    return file == nonces_module.__file__
 
 
 class TestInterrupts:
@@ -284,22 +272,18 @@ class TestInterrupts:
             clock = SteppedClock()
             clock.wall += moment * 1000  # more than are remembered are drawn in all
             source = nonces_of(Ed25519Signer(SECRET), DEVELOPMENT, clock)
-            sys.settrace(interrupter(moment))
-            try:
+            with (
+                contextlib.suppress(KeyboardInterrupt),
+                interrupted(moment, makes_nonces, after=ANY_OPCODE) as struck,
+            ):
                 drawn.append(source.next())
                 clock.suspend(60)
                 drawn.append(source.next())
                 source.correct_by(60.0, source.base)
                 drawn.append(nonces_of(Ed25519Signer(SECRET), DEVELOPMENT, clock).next())
-            except KeyboardInterrupt:
-                interrupted = True
-            else:
-                interrupted = False
-            finally:
-                sys.settrace(None)
             with ThreadPoolExecutor(1) as pool:
                 drawn.append(pool.submit(source.next).result(30))
-            if not interrupted:
+            if not struck:
                 break
         assert moment > 200
         assert len(set(drawn)) == len(drawn)

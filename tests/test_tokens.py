@@ -9,7 +9,7 @@ import json
 import pickle
 import sys
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given
@@ -27,10 +27,7 @@ from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 from tests.family import CoboOAuth, httpx
 from tests.flow.stepping import Desk
 from tests.fuzzing import fuzz
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import FrameType
+from tests.interrupts import ANY_OPCODE, interrupted
 
 LIFETIMES = [1, 5, 30, 59, 600, 43199]
 START = 1_800_000_000.0
@@ -40,18 +37,8 @@ ACCESS, REFRESH = "acc-" + "7" * 60, "ref-" + "8" * 60
 many = fuzz(300, suppress_health_check=[HealthCheck.too_slow])
 
 
-def interrupter(moment: int) -> Callable[[FrameType, str, object], Any]:
-    """Give a trace function that raises at that line, counted from 0, of what reads replies."""
-    left = itertools.count(-moment)
-
-    def trace(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
-        if not frame.f_code.co_filename.endswith(("tokens.py", "reply_body.py")):
-            return None
-        if event in {"call", "line", "return"} and next(left) == 0:
-            raise KeyboardInterrupt
-        return trace
-
-    return trace
+def reads_replies(file: str) -> bool:
+    return "httpx_cobo_auth" in file and file.endswith(("tokens.py", "reply_body.py"))
 
 
 def issued(lifetime: float, name: str = "token", at: float = START) -> Token:
@@ -372,7 +359,7 @@ class TestReplies:
             pickle.dumps(held)
 
     def test_no_frame_shows_a_reply_wherever_reading_is_interrupted(self) -> None:
-        """Hazard 58: an exception of a signal handler at any line of the package's.
+        """Hazard 58: an exception of a signal handler at any bytecode of the package's.
 
         All locals of the package's frames are looked at, and what they hold, as error trackers
         do for text, bytes, lists and mappings.
@@ -380,16 +367,14 @@ class TestReplies:
         moment = 0
         for moment in itertools.count():
             held = ReplyBody(reply())
-            sys.settrace(interrupter(moment))
-            try:
-                parse_token_reply(held, sent_at=START, obtained_at=START, previous=None)
-            except KeyboardInterrupt as error:
-                interrupted: BaseException = error
-            else:
-                break
-            finally:
-                sys.settrace(None)
-            for frame, _ in traceback.walk_tb(interrupted.__traceback__):
+            with interrupted(moment, reads_replies, after=ANY_OPCODE):
+                try:
+                    parse_token_reply(held, sent_at=START, obtained_at=START, previous=None)
+                except KeyboardInterrupt as error:
+                    left_by: BaseException = error
+                else:
+                    break
+            for frame, _ in traceback.walk_tb(left_by.__traceback__):
                 if "httpx_cobo_auth" in frame.f_code.co_filename:
                     shown = repr(frame.f_locals)
                     assert ACCESS not in shown

@@ -49,12 +49,12 @@ def start_renewal(
         current: Promise[None] = session.shared.renewal.update(enter)
         if current is not promise:
             return current, False
+        _keep(backend.client, promise)
         if backend.start(_Renewal(session, request, promise), promise):
-            _keep(backend.client, promise)
             return promise, True
     except BaseException:
-        # A signal handler's: nobody must wait for what was not begun.
-        promise.end()
+        # A signal handler's: nobody must wait for what was perhaps not begun.
+        promise.stop()
         raise
     promise.end()
     return None, False

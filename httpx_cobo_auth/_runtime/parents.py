@@ -9,6 +9,7 @@ whose hook it was: it goes on its own, and that request does not wait for it.
 from __future__ import annotations
 
 import contextvars
+import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,12 +29,21 @@ class Parent:
 
     """
 
-    __slots__ = ("identity", "number", "watch")
+    __slots__ = ("_permit", "identity", "number", "watch")
 
-    def __init__(self, number: int, identity: object, watch: ExchangeWatch | None = None) -> None:
-        self.number = number
+    def __init__(
+        self, permit: Permit, identity: object, watch: ExchangeWatch | None = None
+    ) -> None:
+        self.number = permit.number
         self.identity = identity
         self.watch = watch
+        self._permit = weakref.ref(permit)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended: its flow was interrupted, or closed from another task."""
+        permit = self._permit()
+        return permit is None or permit.is_released
 
     @property
     def in_hook(self) -> bool:
@@ -54,11 +64,14 @@ class inside:  # noqa: N801 - is used as a function; a generator would take thri
     def __init__(
         self, permit: Permit, identity: object, watch: ExchangeWatch | None = None
     ) -> None:
-        self._parent = Parent(permit.number, identity, watch)
+        self._parent = Parent(permit, identity, watch)
 
     def __enter__(self) -> None:
         """Be inside from now on."""
-        self._reset = parents.set((*parents.get(), self._parent))
+        around = parents.get()
+        if around:
+            around = tuple([parent for parent in around if not parent.is_over])
+        self._reset = parents.set((*around, self._parent))
 
     def __exit__(self, *exception: object) -> None:
         """Be inside no longer."""

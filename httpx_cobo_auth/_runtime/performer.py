@@ -159,7 +159,7 @@ class Performer(Sender):
             case LockStore():
                 return (yield from resources.lock_store(effect.timeout))
             case Confirm():
-                return self._promise is not None and not self._promise.confirm()
+                return not self._confirmed()
             case UnlockStore():
                 return (yield from resources.unlock_store())
             case Outlives():
@@ -172,6 +172,15 @@ class Performer(Sender):
                 return (yield from resolve(session.emit(effect.event)))
             case _:
                 raise AssertionError(effect)
+
+    def _confirmed(self) -> bool:
+        """Whether to go on, with an exchange that must be seen to its end."""
+        promise = self._promise
+        if promise is None:
+            return True
+        if self._backend.client.is_closed:
+            promise.stop()
+        return promise.confirm()
 
     def _delegated(self, effect: Delegate) -> Steps[Entry | None]:
         if self._delegate is None:

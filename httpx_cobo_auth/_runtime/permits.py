@@ -49,6 +49,11 @@ class Permit:
         self.number: int = next(_numbers)
         self.loop = loop
 
+    @property
+    def is_released(self) -> bool:
+        """Whether it was given back."""
+        return self._permits is None
+
     def release(self, error: CoboAuthError | None = None) -> None:
         """Give it back; idempotent, from any thread, needs no event loop.
 
@@ -56,7 +61,13 @@ class Permit:
         """
         permits = self._permits
         if permits is not None:
-            permits.release(self.number, error)
+            try:
+                permits.release(self.number, error)
+            except BaseException:
+                # A signal handler's. It may be kept, and with it whoever has this permit.
+                permits.release(self.number, error)
+                permits.wake()
+                raise
             self._permits = None
 
     def __del__(self) -> None:
@@ -138,7 +149,7 @@ class Permits:
 
         """
         self.excuse(parents)
-        permit = Permit(self, loop)  # Before it is entered: what is interrupted leaves garbage.
+        permit = Permit(self, loop)  # Before it is entered: what is interrupted is given back.
         reference = weakref.ref(permit)
         until = self._monotonic() + lease
 
@@ -150,7 +161,11 @@ class Permits:
             )
             return new, True
 
-        return permit if self._cell.update(change) else None
+        try:
+            return permit if self._cell.update(change) else None
+        except BaseException:
+            permit.release()  # Whoever keeps what a signal handler raised keeps this frame.
+            raise
 
     def _is_renewing(self, state: _State) -> bool:
         if state.until <= self._monotonic():
@@ -162,7 +177,7 @@ class Permits:
         """Wait no longer for these writes in flight: they wait for a renewal themselves."""
         for number in writes:
             if self._cell.value.writes.pop(number, None) is not None:
-                self._wake()
+                self.wake()
 
     def begin_write(
         self, parents: tuple[int, ...] = (), loop: EventLoop | None = None
@@ -175,10 +190,14 @@ class Permits:
         if not self._may_write(parents):
             return None
         permit = Permit(self, loop)
-        # Entered first, and looked again afterwards; who drains closes first, and looks afterwards.
-        self._cell.value.writes[permit.number] = weakref.ref(permit)
-        if self._may_write(parents):
-            return permit
+        try:
+            # Entered first, and looked again afterwards; who drains closes first, and looks then.
+            self._cell.value.writes[permit.number] = weakref.ref(permit)
+            if self._may_write(parents):
+                return permit
+        except BaseException:
+            permit.release()
+            raise
         permit.release()
         return None
 
@@ -208,7 +227,7 @@ class Permits:
         state = self._cell.value
         if state.writes.pop(number, None) is not None:
             if state.door_closed and not state.writes:
-                self._wake()
+                self.wake()
             return
 
         def change(state: _State) -> tuple[_State, bool]:
@@ -226,9 +245,10 @@ class Permits:
             return new, True
 
         if self._cell.update(change):
-            self._wake()
+            self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Have all look again who wait."""
         self._cell.value.waiters.wake()
 
 

@@ -117,9 +117,9 @@ class Resources:
 
     def end_write(self) -> None:
         """Take the write back, or note that it was answered."""
-        write, self.write = self.write, None
-        if write is not None:
-            write.release()
+        if self.write is not None:
+            self.write.release()  # First: where this is interrupted, ``close`` does it again.
+            self.write = None
 
     def drain(self, timeout: float) -> Steps[bool]:
         """Let no write begin, and return whether all in flight ended in that many seconds."""
@@ -173,9 +173,9 @@ class Resources:
 
     def release_renewal(self, error: CoboAuthError | None = None) -> None:
         """Give the renewal permit back."""
-        renewal, self.renewal = self.renewal, None
-        if renewal is not None:
-            renewal.release(error)
+        if self.renewal is not None:
+            self.renewal.release(error)  # First, as with a write.
+            self.renewal = None
 
     # ---------------------------------------------------------------------------- the store
     @property

@@ -675,7 +675,7 @@ class TestInterrupted:
     @pytest.fixture(autouse=True)
     def hurried(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Have a client wait for its renewals but shortly when it is closed."""
-        monkeypatch.setattr("httpx_cobo_auth._auth.clients._CLOSE_TIMEOUT_S", 0.05)
+        monkeypatch.setattr("httpx_cobo_auth._runtime.background._CLOSE_TIMEOUT_S", 0.05)
 
     @_WAYS
     @pytest.mark.parametrize("at", ["token", "api"])

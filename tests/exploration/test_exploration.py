@@ -92,7 +92,7 @@ def nobody_woken(monkeypatch: pytest.MonkeyPatch) -> None:
     def wake(_self: Permits) -> None:
         pass
 
-    monkeypatch.setattr(Permits, "_wake", wake)
+    monkeypatch.setattr(Permits, "wake", wake)
 
 
 def no_note(monkeypatch: pytest.MonkeyPatch) -> None:
