@@ -16,7 +16,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BOOTSTRAP := $(VENV)-bootstrap
-SETS := tests-core tests-stores tests-httpx2 tests-exploration
+SETS := tests-core tests-stores tests-httpx2 tests-crowds tests-exploration
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint types matrix docs bench soak mutants clean tests $(SETS)
@@ -27,7 +27,8 @@ help:
 demo: $(VENV)/.stamp-run
 	@$(BIN)/python examples/quickstart.py
 
-test: lint types tests
+test:
+	@$(MAKE) --no-print-directory tests SETS="types lint $(SETS)"
 
 lint: $(VENV)/.stamp-dev
 	$(BIN)/ruff check
@@ -43,9 +44,10 @@ types: $(VENV)/.stamp-dev
 	  > $(VENV)/verifytypes.txt || { cat $(VENV)/verifytypes.txt; exit 1; }
 	@grep completeness $(VENV)/verifytypes.txt
 
-# Most tests wait more than they compute, so two sets run side by side. The exploration only
-# computes, and is none of coverage's business: it would take twice as long. Nor is the second
-# pass, over httpx2: tests/passes.py says what it leaves out, and why.
+# Most tests wait more than they compute, so two sets run side by side, the longest first. What
+# runs without coverage would only take longer with it: the exploration, the crowds of threads and
+# tasks, whole programs, and the second pass, over httpx2, of which tests/passes.py says what it
+# leaves out, and why.
 tests: $(VENV)/.stamp-dev
 	rm -f .coverage .coverage.*
 	@$(MAKE) --no-print-directory --jobs=2 $(SYNC) $(SETS)
@@ -54,8 +56,16 @@ tests: $(VENV)/.stamp-dev
 
 SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
+CROWDS := $(addprefix tests/concurrency/test_,bursts.py clock_bursts.py peer_table.py writes.py)
+PROGRAMS := tests/examples tests/simulator/test_javascript_sdk.py $(addprefix tests/test_, \
+  architecture.py docs.py packaging.py site.py soak.py)
+
 tests-core:
-	$(BIN)/coverage run -m pytest -q --ignore=tests/stores --ignore=tests/exploration
+	$(BIN)/coverage run -m pytest -q \
+	  $(addprefix --ignore=,tests/stores tests/exploration $(CROWDS) $(PROGRAMS))
+
+tests-crowds:
+	$(BIN)/python -m pytest -q $(CROWDS) $(PROGRAMS)
 
 tests-stores:
 	$(BIN)/coverage run -m pytest -q tests/stores

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import itertools
 import os
@@ -19,7 +18,7 @@ from httpx_cobo_auth import DEVELOPMENT, Ed25519Signer, Environment, Signer
 from httpx_cobo_auth._protocol import nonces as nonces_module
 from httpx_cobo_auth._protocol.nonces import NonceSource, nonces_of
 from httpx_cobo_auth.clock import SystemClock
-from tests.interrupts import ANY_OPCODE, interrupted
+from tests.interrupts import ANY_OPCODE, Interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -272,18 +271,19 @@ class TestInterrupts:
             clock = SteppedClock()
             clock.wall += moment * 1000  # more than are remembered are drawn in all
             source = nonces_of(Ed25519Signer(SECRET), DEVELOPMENT, clock)
-            with (
-                contextlib.suppress(KeyboardInterrupt),
-                interrupted(moment, makes_nonces, after=ANY_OPCODE) as struck,
-            ):
+
+            def draw(clock: SteppedClock = clock, source: NonceSource = source) -> None:
                 drawn.append(source.next())
                 clock.suspend(60)
                 drawn.append(source.next())
                 source.correct_by(60.0, source.base)
                 drawn.append(nonces_of(Ed25519Signer(SECRET), DEVELOPMENT, clock).next())
+
+            interrupt = Interrupt(moment, makes_nonces, ANY_OPCODE)
+            interrupt.strike(draw)
             with ThreadPoolExecutor(1) as pool:
                 drawn.append(pool.submit(source.next).result(30))
-            if not struck:
+            if not interrupt.struck:
                 break
         assert moment > 200
         assert len(set(drawn)) == len(drawn)

@@ -27,7 +27,7 @@ from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 from tests.family import CoboOAuth, httpx
 from tests.flow.stepping import Desk
 from tests.fuzzing import fuzz
-from tests.interrupts import ANY_OPCODE, interrupted
+from tests.interrupts import ANY_OPCODE, Interrupt
 
 LIFETIMES = [1, 5, 30, 59, 600, 43199]
 START = 1_800_000_000.0
@@ -367,14 +367,16 @@ class TestReplies:
         moment = 0
         for moment in itertools.count():
             held = ReplyBody(reply())
-            with interrupted(moment, reads_replies, after=ANY_OPCODE):
-                try:
-                    parse_token_reply(held, sent_at=START, obtained_at=START, previous=None)
-                except KeyboardInterrupt as error:
-                    left_by: BaseException = error
-                else:
-                    break
-            for frame, _ in traceback.walk_tb(left_by.__traceback__):
+
+            def read(held: ReplyBody = held) -> None:
+                parse_token_reply(held, sent_at=START, obtained_at=START, previous=None)
+
+            interrupt = Interrupt(moment, reads_replies, ANY_OPCODE)
+            interrupt.strike(read)
+            if not interrupt.struck:
+                break
+            assert interrupt.error is not None
+            for frame, _ in traceback.walk_tb(interrupt.error.__traceback__):
                 if "httpx_cobo_auth" in frame.f_code.co_filename:
                     shown = repr(frame.f_locals)
                     assert ACCESS not in shown

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from httpx_cobo_auth._protocol.renew import renew
 from httpx_cobo_auth._runtime.backends import resolve, spoilt
+from httpx_cobo_auth._runtime.family import is_closed
 from httpx_cobo_auth._runtime.performer import Performer
 from httpx_cobo_auth._runtime.promises import Promise
 from httpx_cobo_auth.errors import CoboAuthError
@@ -38,6 +39,8 @@ def start_renewal(
 
     Returns ``None`` for it where none can be started.
     """
+    if is_closed(backend.client):
+        return None, False
     promise: Promise[None] = Promise()
 
     def enter(current: Promise[None] | None) -> tuple[Promise[None] | None, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from httpx_cobo_auth.errors import ConfigurationError
 
-__all__ = ["family_of", "require_client"]
+__all__ = ["family_of", "is_closed", "require_client"]
 
 _FAMILIES = ("httpx", "httpx2")
 
@@ -30,6 +30,11 @@ def family_of(thing: object) -> Any:  # noqa: ANN401 - a module, httpx or httpx2
             return sys.modules[name]
     message = f"expected an object of httpx or httpx2, got {kind.__module__}.{kind.__qualname__}"
     raise TypeError(message)
+
+
+def is_closed(client: object) -> bool:
+    """Whether a client was closed, so that nothing can leave by it; ``None`` is no client."""
+    return bool(getattr(client, "is_closed", False))
 
 
 def require_client(client: object, kind: str) -> None:

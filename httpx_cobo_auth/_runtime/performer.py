@@ -33,6 +33,7 @@ from httpx_cobo_auth._protocol.effects import (
 from httpx_cobo_auth._protocol.flow import Call
 from httpx_cobo_auth._protocol.verdicts import READ_STATUSES
 from httpx_cobo_auth._runtime.backends import resolve
+from httpx_cobo_auth._runtime.family import is_closed
 from httpx_cobo_auth._runtime.sending import Sender
 from httpx_cobo_auth.errors import CoboAuthError
 
@@ -178,7 +179,7 @@ class Performer(Sender):
         promise = self._promise
         if promise is None:
             return True
-        if self._backend.client.is_closed:
+        if is_closed(self._backend.client):
             promise.stop()
         return promise.confirm()
 

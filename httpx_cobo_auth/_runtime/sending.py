@@ -20,7 +20,7 @@ from httpx_cobo_auth._protocol.effects import (
 from httpx_cobo_auth._protocol.verdicts import READ_STATUSES, error_code_of
 from httpx_cobo_auth._runtime.backends import resolve
 from httpx_cobo_auth._runtime.exchange_watch import ExchangeWatch
-from httpx_cobo_auth._runtime.family import family_of
+from httpx_cobo_auth._runtime.family import family_of, is_closed
 from httpx_cobo_auth._runtime.parents import inside
 from httpx_cobo_auth._runtime.redirects import check_redirects
 from httpx_cobo_auth._runtime.resources import Resources
@@ -145,6 +145,7 @@ class Sender:
         is_async = self._backend.loop() is not None
         request.extensions["trace"] = watch.tracer(is_async=is_async)
         deadline = time.monotonic() + timeout
+        closed = is_closed(self._backend.client)
         try:
             with inside(permit, self._backend.identity(), watch):
                 if self._backend.client is None:
@@ -162,7 +163,7 @@ class Sender:
         except Exception as error:
             if not self._is_fault(error, late=time.monotonic() >= deadline):
                 raise
-            unsent = watch.certainly_unsent(error, request, self._family)
+            unsent = closed or watch.certainly_unsent(error, request, self._family)
             return _fault(error, unsent=unsent)
         finally:
             _empty(request)

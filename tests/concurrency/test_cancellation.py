@@ -28,6 +28,7 @@ from httpx_cobo_auth import (
 )
 from httpx_cobo_auth._protocol.records import StoreKey
 from httpx_cobo_auth._protocol.settings import Settings
+from httpx_cobo_auth._runtime import promises
 from httpx_cobo_auth._runtime.store_access import StoreAccess
 from tests.family import CoboOAuth, httpx
 from tests.held import door_closed, nothing_held, renewing, until, waiting, writes
@@ -613,11 +614,13 @@ class TestAbandoned:
         ticking: ManualClock,
         make_auth: MakesAuth,
         store: TokenStore,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """Neither closed nor garbage, it holds on to everything; the deadline lets others go on.
 
         When it is resumed, it finds that its time is over, and does no harm.
         """
+        monkeypatch.setattr(promises, "_STANDS_STILL_AFTER_S", 0.05)
         auth = make_auth(running, store=store)
         auth._session.permits._monotonic = ticking.monotonic
         hold = running.hold("token")

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from httpx_cobo_auth import MemoryStore
+from httpx_cobo_auth import CoboAuthError, MemoryStore, TokenEndpointError
+from tests.family import httpx
 from tests.held import nothing_held, renewing, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from httpx_cobo_auth.records import Record, StoreKey
+    from httpx_cobo_auth.records import StoreKey
+    from httpx_cobo_auth.stores import StoreLock
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
     from tests.conftest import MakesAuth
     from tests.family import CoboOAuth
@@ -33,9 +35,9 @@ class Hanging(MemoryStore):
         self.answers = threading.Event()
         self.answers.set()
 
-    def load(self, key: StoreKey) -> Record | None:
+    def try_lock(self, key: StoreKey, *, ttl: float) -> StoreLock | None:
         self.answers.wait(60)
-        return super().load(key)
+        return super().try_lock(key, ttl=ttl)
 
 
 @pytest.fixture
@@ -128,3 +130,43 @@ async def test_an_exchange_that_was_begun_is_saved(
             group.start_soon(anyio.to_thread.run_sync, hold.release)
         assert running.counters.refreshes == 1
     nothing_held(stale)
+
+
+def test_a_client_that_is_closed_spends_no_refresh_token(
+    running: CoboSimulator, make_auth: MakesAuth
+) -> None:
+    """Nothing can leave by it; the refresh token is as good as before."""
+    auth = make_auth(running)
+    with auth.client(transport=running) as client:
+        client.get("/wallets").raise_for_status()
+    with pytest.raises(TokenEndpointError, match="could not be reached"):
+        auth.renew(client)
+    with auth.client(transport=running) as client:
+        auth.renew(client)
+    assert (running.counters.refreshes, running.counters.implicits) == (1, 1)
+
+
+def test_one_that_is_closed_while_its_renewal_waits_for_the_store_spends_none_either(
+    store: Hanging, stale: CoboOAuth, running: CoboSimulator
+) -> None:
+    """Though it is a client of one's own, which waits for nothing when it is closed."""
+    failed: list[type[Exception]] = []
+    client = httpx.Client(transport=running)
+
+    def renew() -> None:
+        try:
+            stale.renew(client)
+        except CoboAuthError as error:
+            failed.append(type(error))
+
+    renews = threading.Thread(target=renew)
+    renews.start()
+    until(lambda: renewing(stale))
+    client.close()
+    store.answers.set()
+    renews.join(60)
+    assert failed == [TokenEndpointError]
+    assert running.counters.exchanges == 1
+    with stale.client(transport=running) as other:
+        stale.renew(other)
+    assert running.counters.implicits == 1

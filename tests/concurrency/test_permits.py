@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from httpx_cobo_auth._cell import Cell
 from httpx_cobo_auth._runtime.permits import Permit, Permits
 from httpx_cobo_auth._runtime.promises import EventLoop, SyncWaiter
 from httpx_cobo_auth.errors import TokenEndpointError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from httpx_cobo_auth.testing import ManualClock
     from tests.concurrency.conftest import RunsThreads
 
@@ -344,3 +347,70 @@ class TestEventLoops:
         renewal = enter(permits)
         assert not permits.runs_here()
         renewal.release()
+
+
+def interrupt_next_change(monkeypatch: pytest.MonkeyPatch, *, done: bool) -> None:
+    """Raise what a signal handler does, right before or after it is made."""
+    kind: Any = Cell
+    update = kind.update
+
+    def interrupted(cell: Cell[Any], change: Callable[[Any], tuple[Any, Any]]) -> None:
+        monkeypatch.setattr(kind, "update", update)
+        if done:
+            update(cell, change)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kind, "update", interrupted)
+
+
+class TestInterrupts:
+    """What a signal handler raises may be kept, and with it the frame that it went through."""
+
+    @pytest.mark.parametrize("done", [False, True])
+    def test_a_renewal_that_is_about_to_begin(
+        self,
+        permits: Permits,
+        monkeypatch: pytest.MonkeyPatch,
+        done: bool,  # noqa: FBT001
+    ) -> None:
+        """It has not begun."""
+        interrupt_next_change(monkeypatch, done=done)
+        with pytest.raises(KeyboardInterrupt) as kept:
+            permits.enter(60)
+        assert kept.value.__traceback__ is not None
+        assert permits.enter(60) is not None
+
+    @pytest.mark.parametrize("done", [False, True])
+    def test_a_renewal_that_is_about_to_end(
+        self,
+        permits: Permits,
+        bell: Bell,
+        monkeypatch: pytest.MonkeyPatch,
+        done: bool,  # noqa: FBT001
+    ) -> None:
+        """It has ended, and whoever waits is woken."""
+        permit = permits.enter(60)
+        assert permit is not None
+        permits.wait_for_change(bell)
+        interrupt_next_change(monkeypatch, done=done)
+        with pytest.raises(KeyboardInterrupt):
+            permit.release()
+        assert bell.rung
+        assert permits.enter(60) is not None
+
+    def test_a_write_that_is_about_to_begin(
+        self, permits: Permits, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is not in flight."""
+        looks = iter([True])
+
+        def may_write(_self: Permits, _parents: object) -> bool:
+            for answer in looks:
+                return answer
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Permits, "_may_write", may_write)
+        with pytest.raises(KeyboardInterrupt) as kept:
+            permits.begin_write()
+        assert kept.value.__traceback__ is not None
+        assert permits._cell.value.writes == {}
