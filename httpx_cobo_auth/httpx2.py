@@ -67,3 +67,11 @@ class PortalApp(Portal[CoboOAuth]):
     """``httpx_cobo_auth.PortalApp`` for httpx2."""
 
     _kind = CoboOAuth
+
+    def client(self, **options: Any) -> httpx2.Client:  # noqa: ANN401 - httpx2.Client's own
+        """Make one client for many organizations, as ``PortalApp.client`` does for httpx."""
+        return _Client(**client_options(self.environment, options))
+
+    def async_client(self, **options: Any) -> httpx2.AsyncClient:  # noqa: ANN401
+        """Make one async client for many organizations, as ``client`` does."""
+        return _AsyncClient(**client_options(self.environment, options))

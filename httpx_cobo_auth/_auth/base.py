@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack, cast
 
 from httpx_cobo_auth._auth.config import App
 from httpx_cobo_auth._auth.from_env import oauth_from_env, with_store
+from httpx_cobo_auth._auth.keep_fresh import KeepFresh
 from httpx_cobo_auth._confidential import Confidential
 from httpx_cobo_auth._identity import canonical_org_id
 from httpx_cobo_auth._protocol.tokens import DEFAULT_LIFETIME_S
@@ -200,6 +201,20 @@ class OAuth(FlowAuth[_Request, _Response], Generic[_Request, _Response, _Client,
         flow = self._session.flow
         return run_sync(self._session, flow.stored_status()) if refresh else flow.status()
 
+    def keep_fresh(self, client: _Client | _AsyncClient | None = None) -> KeepFresh:
+        """Renew the token ahead of time, without requests, while a block lasts.
+
+        ``with auth.keep_fresh():`` does it in a daemon thread, ``async with`` in a task. The token
+        is looked at every 30 s, or more often where it lives for less than ten minutes. Where
+        there is none, none is asked for; what fails is told by events, and tried again.
+
+        Args:
+            client: sends the renewals, a sync one for ``with``, an async one for ``async with``;
+                by default one of its own.
+
+        """
+        return KeepFresh(lambda: [self._session], client, self.client, self.async_client)
+
     def forget(self) -> None:
         """Drop the token, here and in the store; the next request gets a first one.
 
@@ -226,6 +241,15 @@ class OAuth(FlowAuth[_Request, _Response], Generic[_Request, _Response, _Client,
     async def aforget(self) -> None:
         """Drop the token, as ``forget`` does, in asyncio or trio."""
         await run_async(self._session, self._session.flow.forget())
+
+    # ------------------------------------------------------------------------ made by a family
+    def client(self, **options: Any) -> Any:  # noqa: ANN401 - the family's own
+        """Make a client that is safe."""
+        raise NotImplementedError
+
+    def async_client(self, **options: Any) -> Any:  # noqa: ANN401 - the family's own
+        """Make an async client that is safe."""
+        raise NotImplementedError
 
     def _run(self, client: _Client, flow: Flow[HeldToken]) -> Token:
         require_client(client, "Client")

@@ -61,6 +61,12 @@ class _Safe:
             raise UnsafeRequestError(message)
         if auth is family_of(self).USE_CLIENT_DEFAULT:
             auth = cast("Any", self).auth
+            if auth is None:
+                message = (
+                    "this client serves many organizations: say whose request it is, by "
+                    "auth=app.org(…)"
+                )
+                raise UnsafeRequestError(message)
         session: Session | None = getattr(auth, "_session", None)
         if session is None or not getattr(auth, "_with_token", False):
             return auth

@@ -10,7 +10,7 @@ from httpx_cobo_auth._auth.base import OAuth
 from httpx_cobo_auth._auth.clients import BoundAuth, SafeAsyncClient, SafeClient, client_options
 from httpx_cobo_auth._auth.plain import PlainAuth
 
-__all__ = ["CoboAuth", "CoboOAuth"]
+__all__ = ["CoboAuth", "CoboOAuth", "SafeHttpxAsyncClient", "SafeHttpxClient"]
 
 
 class CoboAuth(PlainAuth[httpx.Request, httpx.Response], httpx.Auth):
@@ -95,7 +95,7 @@ class CoboOAuth(OAuth[httpx.Request, httpx.Response, httpx.Client, httpx.AsyncCl
 
         """
         options = client_options(self.environment, options)
-        return _Client(auth=self, **options)
+        return SafeHttpxClient(auth=self, **options)
 
     def async_client(self, **options: Any) -> httpx.AsyncClient:  # noqa: ANN401
         """Make an async client that is safe: to this environment, without redirects.
@@ -109,16 +109,20 @@ class CoboOAuth(OAuth[httpx.Request, httpx.Response, httpx.Client, httpx.AsyncCl
 
         """
         options = client_options(self.environment, options)
-        return _AsyncClient(auth=self, **options)
+        return SafeHttpxAsyncClient(auth=self, **options)
 
 
 class _Bound(BoundAuth, httpx.Auth):
     pass
 
 
-class _Client(SafeClient, httpx.Client):
+class SafeHttpxClient(SafeClient, httpx.Client):
+    """What ``client()`` makes."""
+
     _bound = _Bound
 
 
-class _AsyncClient(SafeAsyncClient, httpx.AsyncClient):
+class SafeHttpxAsyncClient(SafeAsyncClient, httpx.AsyncClient):
+    """What ``async_client()`` makes."""
+
     _bound = _Bound

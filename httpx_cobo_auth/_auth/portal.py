@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 
 from httpx_cobo_auth._auth.base import OAuth, public_name
+from httpx_cobo_auth._auth.clients import client_options
 from httpx_cobo_auth._auth.config import App
 from httpx_cobo_auth._auth.from_env import app_from_env, with_store
-from httpx_cobo_auth._auth.httpx import CoboOAuth
+from httpx_cobo_auth._auth.httpx import CoboOAuth, SafeHttpxAsyncClient, SafeHttpxClient
+from httpx_cobo_auth._auth.keep_fresh import KeepFresh
 from httpx_cobo_auth._confidential import Confidential
 from httpx_cobo_auth._identity import canonical_org_id
 from httpx_cobo_auth._protocol.tokens import DEFAULT_LIFETIME_S
@@ -16,9 +18,12 @@ if TYPE_CHECKING:
     import uuid
     from collections.abc import Callable
 
+    import httpx
+
     from httpx_cobo_auth._auth.config import Options
     from httpx_cobo_auth._protocol.settings import Timeouts
     from httpx_cobo_auth._protocol.signing import Signer
+    from httpx_cobo_auth._runtime.session import Session
     from httpx_cobo_auth.clock import Clock
     from httpx_cobo_auth.environment import Environment, EnvironmentName
     from httpx_cobo_auth.events import Event
@@ -109,6 +114,26 @@ class Portal(Confidential, Generic[_Auth]):
             auth = self._orgs.setdefault(whose, made)
         return auth
 
+    def client(self, **options: Any) -> Any:  # noqa: ANN401 - the family's own
+        """Make a client for all organizations."""
+        raise NotImplementedError
+
+    def async_client(self, **options: Any) -> Any:  # noqa: ANN401 - the family's own
+        """Make an async client for all organizations."""
+        raise NotImplementedError
+
+    def keep_fresh(self, client: Any = None) -> KeepFresh:  # noqa: ANN401 - the family's own
+        """Renew the tokens of all organizations that ``org`` was called for, while a block lasts.
+
+        Args:
+            client: as for ``CoboOAuth.keep_fresh``.
+
+        """
+        return KeepFresh(self._sessions, client, self.client, self.async_client)
+
+    def _sessions(self) -> list[Session]:
+        return [auth._session for auth in list(self._orgs.values())]  # noqa: SLF001 - one of us  # pyright: ignore[reportPrivateUsage]
+
     def __repr__(self) -> str:
         """Show which app, and nothing of its key."""
         if not hasattr(self, "_orgs"):  # Its making fails, and a tracker shows locals.
@@ -145,3 +170,23 @@ class PortalApp(Portal[CoboOAuth]):
     """
 
     _kind = CoboOAuth
+
+    def client(self, **options: Any) -> httpx.Client:  # noqa: ANN401 - httpx.Client's own
+        """Make one client for many organizations, safe as ``CoboOAuth.client()``.
+
+        Each request says whose it is: ``client.get("/wallets", auth=app.org("7e5f…"))``. One
+        that does not is refused.
+
+        Args:
+            **options: of ``httpx.Client``, but for ``auth``, ``base_url`` and
+                ``follow_redirects``.
+
+        Raises:
+            ConfigurationError: one of those three was given.
+
+        """
+        return SafeHttpxClient(**client_options(self.environment, options))
+
+    def async_client(self, **options: Any) -> httpx.AsyncClient:  # noqa: ANN401
+        """Make one async client for many organizations, as ``client`` does."""
+        return SafeHttpxAsyncClient(**client_options(self.environment, options))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from httpx_cobo_auth.records import StoreKey
-    from httpx_cobo_auth.stores import StoreLock
+    from httpx_cobo_auth.stores.memory import _Lock
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
     from tests.conftest import MakesAuth
     from tests.family import CoboOAuth
@@ -35,7 +35,7 @@ class Hanging(MemoryStore):
         self.answers = threading.Event()
         self.answers.set()
 
-    def try_lock(self, key: StoreKey, *, ttl: float) -> StoreLock | None:
+    def try_lock(self, key: StoreKey, *, ttl: float) -> _Lock | None:
         self.answers.wait(60)
         return super().try_lock(key, ttl=ttl)
 
