@@ -56,9 +56,10 @@ tests: $(VENV)/.stamp-dev
 
 SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-CROWDS := $(addprefix tests/concurrency/test_,bursts.py clock_bursts.py peer_table.py writes.py)
+CROWDS := $(addprefix tests/concurrency/test_,bursts.py clock_bursts.py interrupted.py \
+  peer_table.py writes.py)
 PROGRAMS := tests/examples tests/simulator/test_javascript_sdk.py $(addprefix tests/test_, \
-  architecture.py docs.py packaging.py site.py soak.py)
+  architecture.py docs.py packaging.py secrets.py site.py soak.py)
 
 tests-core:
 	$(BIN)/coverage run -m pytest -q \

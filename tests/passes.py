@@ -48,10 +48,22 @@ OWN_CHOICE = (
     "testing_kit",
 )
 
-# What they test is behind the client: the flow's decisions over time, the stores, the processes
-# that share one. Both families meet these in the other tests, and here they would only take long.
+# What they test is behind the client: the flow's decisions over time, the stores, the crowds of
+# threads, tasks and processes. Both families meet these in the other tests as well, and here they
+# would only take long.
 BEHIND_THE_CLIENT = (
+    "concurrency/test_bursts.py",
+    "concurrency/test_clock_bursts.py",
+    "concurrency/test_fork.py",
+    "concurrency/test_interrupted.py",
+    "concurrency/test_parents.py",
+    "concurrency/test_peer_table.py",
+    "concurrency/test_permits.py",
+    "concurrency/test_promises.py",
+    "concurrency/test_store_threads.py",
+    "concurrency/test_writes.py",
     "flow/test_clock.py",
+    "flow/test_failure_policy.py",
     "flow/test_permanent_failures.py",
     "stores/test_file_hazards.py",
     "stores/test_fleet.py",
@@ -62,6 +74,8 @@ BEHIND_THE_CLIENT = (
     "stores/test_redis.py",
     "stores/test_sql_contract.py",
     "stores/test_urls.py",
+    "test_nonces.py",
+    "test_secrets.py",
     "test_tokens.py",
     "test_verdicts.py",
 )

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LockContract"]
 
-_CROWD = 8
-_TIMES = 5
+_CROWD = 6
+_TIMES = 3
 
 
 class LockContract:

@@ -31,8 +31,8 @@ __all__ = ["StoreContract"]
 
 _IN_TIME_S = 20.0
 _SOON_S = 10.0
-_PROCESSES = 4
-_TIMES = 5
+_PROCESSES = 3
+_TIMES = 3
 
 
 class StoreContract(RecordsContract, LockContract):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from httpx_cobo_auth.testing import ManualClock
 
-CALLS = 150
+CALLS = 60
 WAYS = pytest.mark.parametrize("plain", [False, True], ids=["auth.client()", "auth="])
 
 

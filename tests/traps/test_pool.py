@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.hazard(41)
 
-CALLERS = 20
+CALLERS = 10
 
 
 @pytest.fixture(params=[1, 5])
