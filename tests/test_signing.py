@@ -412,6 +412,8 @@ UNDERSCORED = {"BIZ_TIMESTAMP": "2", "BIZ_RESP_SIGNATURE": "bb"}
         (UNDERSCORED | HYPHENATED, ("1", "aa")),
         ({**UNDERSCORED, "Biz-Timestamp": "1"}, ("2", "bb")),
         ({**UNDERSCORED, **HYPHENATED, "Biz-Timestamp": ""}, ("2", "bb")),
+        ({"Biz-Timestamp": "1, 1", "Biz-Resp-Signature": "aa,aa"}, ("1", "aa")),
+        ({"Biz-Timestamp": "1, 2", "Biz-Resp-Signature": "aa"}, ("1, 2", "aa")),
         ({"Biz-Timestamp": "1", "BIZ_RESP_SIGNATURE": "bb"}, (None, None)),
         ({"Biz-Timestamp": "1"}, (None, None)),
         ({}, (None, None)),

@@ -163,17 +163,25 @@ def signature_headers(get: Callable[[str], str | None]) -> tuple[str | None, str
 
     Two spellings are in use: ``Biz-Timestamp`` and ``Biz-Resp-Signature`` (Cobo's SDKs for
     Python, JavaScript and Go), ``BIZ_TIMESTAMP`` and ``BIZ_RESP_SIGNATURE`` (its SDK for Java,
-    and the documentation of webhooks). The hyphenated one counts where both are there.
+    and the documentation of webhooks). The hyphenated one counts where both are there. One that
+    is there several times, as where a gateway spells both alike, counts once if all are the same.
 
     Args:
-        get: returns a header by its name in whatever case.
+        get: returns a header by its name in whatever case; of several the values, by commas.
 
     """
     for name, other in _SIGNATURE_HEADERS:
-        timestamp, signature = get(name), get(other)
+        timestamp, signature = _one_of(get(name)), _one_of(get(other))
         if timestamp and signature:
             return timestamp, signature
     return None, None
+
+
+def _one_of(values: str | None) -> str | None:
+    if values is None or "," not in values:
+        return values
+    one, *others = {value.strip() for value in values.split(",")}
+    return values if others else one
 
 
 def verified_time(

@@ -69,7 +69,8 @@ def check_reports(reports: list[dict[str, Any]], processes: int) -> None:
 def test_eight_processes_renew_once(make_fleet: Callable[..., Fleet], store: list[str]) -> None:
     """8 processes x 16 tasks, on asyncio, trio and threads, through a first token and a renewal.
 
-    Half as many where each call of the store takes longer. One of them forks while it holds the lock, and its child joins in.
+    Half as many where each call of the store takes longer. One of them forks while it holds the
+    lock, and its child joins in.
     """
     fleet = make_fleet(token_lifetime=LIFETIME_S)
     ways = WAYS if store[0] in {"file", "redis"} else WAYS[-4:]
