@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from httpx_cobo_auth._forking import forget_on_fork
-from httpx_cobo_auth._identity import canonical_org_id
+from httpx_cobo_auth._protocol.identity import canonical_org_id
 from httpx_cobo_auth._protocol.signing import signature_headers, verified_time
 from httpx_cobo_auth.clock import SystemClock
 from httpx_cobo_auth.environment import environment_named

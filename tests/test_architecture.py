@@ -40,7 +40,7 @@ OF_ONE_FAMILY = (
 # other without circles.
 LAYERS = [
     ("_cell", "_confidential", "_forking", "clock", "errors"),
-    ("_identity", "environment", "events"),
+    ("environment", "events"),
     ("_protocol.",),
     ("callback", "records", "stores."),
     ("_runtime.",),
@@ -55,7 +55,6 @@ LAYERS = [
 # number of the process, and that is all.
 PURE_ROOMS = (
     "_confidential",
-    "_identity",
     "_protocol.",
     "clock",
     "environment",

@@ -13,7 +13,7 @@ from httpx_cobo_auth._auth.config import App
 from httpx_cobo_auth._auth.from_env import oauth_from_env, with_store
 from httpx_cobo_auth._auth.keep_fresh import KeepFresh
 from httpx_cobo_auth._confidential import Confidential
-from httpx_cobo_auth._identity import canonical_org_id
+from httpx_cobo_auth._protocol.identity import canonical_org_id
 from httpx_cobo_auth._protocol.tokens import DEFAULT_LIFETIME_S
 from httpx_cobo_auth._runtime.driving import async_flow, run_async, run_sync, sync_flow
 from httpx_cobo_auth._runtime.family import require_client

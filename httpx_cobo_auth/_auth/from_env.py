@@ -13,7 +13,7 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING, TypedDict
 
-from httpx_cobo_auth._identity import canonical_org_id
+from httpx_cobo_auth._protocol.identity import canonical_org_id
 from httpx_cobo_auth._protocol.signing import Ed25519Signer
 from httpx_cobo_auth.environment import Environment, cobos_own, environment_named
 from httpx_cobo_auth.errors import ConfigurationError

@@ -11,7 +11,7 @@ from httpx_cobo_auth._auth.from_env import app_from_env, with_store
 from httpx_cobo_auth._auth.httpx import CoboOAuth, SafeHttpxAsyncClient, SafeHttpxClient
 from httpx_cobo_auth._auth.keep_fresh import KeepFresh
 from httpx_cobo_auth._confidential import Confidential
-from httpx_cobo_auth._identity import canonical_org_id
+from httpx_cobo_auth._protocol.identity import canonical_org_id
 from httpx_cobo_auth._protocol.tokens import DEFAULT_LIFETIME_S
 
 if TYPE_CHECKING:

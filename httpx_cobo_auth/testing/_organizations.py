@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from httpx_cobo_auth._identity import canonical_org_id
+from httpx_cobo_auth._protocol.identity import canonical_org_id
 from httpx_cobo_auth.testing._settings import Settings
 
 if TYPE_CHECKING:

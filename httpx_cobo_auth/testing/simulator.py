@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import httpx
 
-from httpx_cobo_auth._identity import canonical_org_id
+from httpx_cobo_auth._protocol.identity import canonical_org_id
 from httpx_cobo_auth.environment import Environment
 from httpx_cobo_auth.testing._core import Core
 from httpx_cobo_auth.testing._expectation import Expectation
