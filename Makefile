@@ -16,7 +16,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BOOTSTRAP := $(VENV)-bootstrap
-SETS := tests-core tests-stores tests-httpx2 tests-crowds tests-exploration
+SETS := tests-core tests-stores tests-clients tests-httpx2 tests-crowds tests-exploration
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint types matrix docs bench soak mutants clean tests $(SETS)
@@ -44,13 +44,13 @@ types: $(VENV)/.stamp-dev
 	  > $(VENV)/verifytypes.txt || { cat $(VENV)/verifytypes.txt; exit 1; }
 	@grep completeness $(VENV)/verifytypes.txt
 
-# Most tests wait more than they compute, so two sets run side by side, the longest first. What
+# Many tests wait more than they compute, so three sets run side by side, the longest first. What
 # runs without coverage would only take longer with it: the exploration, the crowds of threads and
 # tasks, whole programs, and the second pass, over httpx2, of which tests/passes.py says what it
 # leaves out, and why.
 tests: $(VENV)/.stamp-dev
 	rm -f .coverage .coverage.*
-	@$(MAKE) --no-print-directory --jobs=2 $(SYNC) $(SETS)
+	@$(MAKE) --no-print-directory --jobs=3 $(SYNC) $(SETS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -61,9 +61,14 @@ CROWDS := $(addprefix tests/concurrency/test_,bursts.py clock_bursts.py interrup
 PROGRAMS := tests/examples tests/simulator/test_javascript_sdk.py $(addprefix tests/test_, \
   architecture.py docs.py packaging.py secrets.py site.py soak.py)
 
+CLIENTS := tests/cli tests/concurrency tests/simulator tests/testing_kit tests/traps
+
 tests-core:
 	$(BIN)/coverage run -m pytest -q \
-	  $(addprefix --ignore=,tests/stores tests/exploration $(CROWDS) $(PROGRAMS))
+	  $(addprefix --ignore=,tests/stores tests/exploration $(CLIENTS) $(PROGRAMS))
+
+tests-clients:
+	$(BIN)/coverage run -m pytest -q $(CLIENTS) $(addprefix --ignore=,$(CROWDS) $(PROGRAMS))
 
 tests-crowds:
 	$(BIN)/python -m pytest -q $(CROWDS) $(PROGRAMS)
