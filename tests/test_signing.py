@@ -53,7 +53,7 @@ KEY = "5987dedc180167b7ab1d27e6009e5065d10d764cd85d7b64f8c968ca40326e28"
 BASE = "https://api.dev.cobo.com/v2"
 PACKAGE = Path(httpx_cobo_auth.__path__[0])
 
-many = fuzz(300, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+many = fuzz(150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 
 def double_sha256(data: bytes) -> bytes:

@@ -34,7 +34,7 @@ START = 1_800_000_000.0
 HOUR = 3600.0
 ACCESS, REFRESH = "acc-" + "7" * 60, "ref-" + "8" * 60
 
-many = fuzz(300, suppress_health_check=[HealthCheck.too_slow])
+many = fuzz(150, suppress_health_check=[HealthCheck.too_slow])
 
 
 def reads_replies(file: str) -> bool:

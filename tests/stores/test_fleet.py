@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.stores.conftest import Fleet, RedisServer
     from tests.stores.databases import DatabaseServer
 
-LIFETIME_S = 5
+LIFETIME_S = 4
 LONG = float(os.environ.get("COBO_LONG_TESTS_S", "0"))
 """For how long processes are killed at random; 0 for a few seconds."""
 WAYS = ["asyncio", "trio", "threads", "asyncio", "trio", "threads", "asyncio", "threads"]
@@ -146,7 +146,7 @@ def test_processes_killed_at_random_harm_nobody(
             how="random",
             store=store,
             seed=seed,
-            seconds=LONG or 4,
+            seconds=LONG or 3,
             longest=0.15,
             # In Redis and databases a lock outlives its owner by some seconds more than these.
             timeouts={
