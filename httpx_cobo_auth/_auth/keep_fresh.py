@@ -118,8 +118,9 @@ class _Watch:
                 if self._stopped:
                     return
                 pause = min(pause, (yield from self._look(session, backend)))
-            if not self._stopped:
-                yield from resolve(waiter.wait(pause))
+            if self._stopped:
+                return
+            yield from resolve(waiter.wait(pause))
 
     def _look(self, session: Session, backend: Backend) -> Steps[float]:
         """Renew where that is due, and return the seconds until the next look."""

@@ -12,6 +12,7 @@ import pytest
 
 from httpx_cobo_auth import ConfigurationError, MemoryStore
 from httpx_cobo_auth._auth import keep_fresh
+from httpx_cobo_auth._runtime.backends import SyncBackend
 from tests.family import PortalApp, httpx
 from tests.held import nothing_held, until
 
@@ -210,6 +211,22 @@ def test_all_organizations_of_an_app(running: CoboSimulator, ticking: ManualCloc
         client.get("/wallets", auth=app.org(org_id)).raise_for_status()
         ticking.advance(running.token_lifetime - 60)
         until(lambda: running.counters.refreshes == 1)
+
+
+def test_an_app_without_organizations_waits_for_one(running: CoboSimulator) -> None:
+    """And ends when told to, in the same moment: there is nothing to be looked at."""
+    given: dict[str, Any] = dict(running.credentials)
+    del given["org_id"]
+    app = PortalApp(**given)
+    with app.client(transport=running) as client, app.keep_fresh(client):
+        pass
+
+
+def test_one_that_is_told_to_end_before_it_began_does_not_begin() -> None:
+    """Its thread starts late, on a busy machine."""
+    watch = keep_fresh._Watch(list)
+    watch.stop()
+    assert list(watch.steps(SyncBackend())) == []
 
 
 async def test_a_client_of_the_other_kind_is_refused(auth: CoboOAuth) -> None:
