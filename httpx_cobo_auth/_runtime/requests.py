@@ -266,8 +266,9 @@ def _refresh_body(key: StoreKey, spend: Token) -> bytes:
 
 
 def _is_from_cache(age: str | None) -> bool:
-    # RFC 9111, section 5.1. Some proxies say 0 of what they have just fetched.
-    return age is not None and age.strip() not in {"", "0"}
+    # RFC 9111, section 5.1: seconds, and to be ignored if it is anything else. Some proxies say 0
+    # of what they have just fetched.
+    return age is not None and age.strip().isdecimal() and age.strip("0 \t") != ""
 
 
 def _retry_after(value: str | None, clock: Clock) -> float | None:

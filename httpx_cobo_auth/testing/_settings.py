@@ -63,7 +63,7 @@ class Settings:
             - ``True``: fresh milliseconds, each once, as this package sends them.
             - ``"increasing"``: the same, and each later than those before, as of a client whose
               requests come one after another.
-            - ``"once"``: any text, each once.
+            - ``"once"``: any text, each once; 13 digits must be fresh here as well.
             - ``"age"``: fresh milliseconds; they may repeat, as between processes, and so may
               the request.
             - ``False``: nothing.
