@@ -245,11 +245,9 @@ class OAuth(FlowAuth[_Request, _Response], Generic[_Request, _Response, _Client,
     # ------------------------------------------------------------------------ made by a family
     def client(self, **options: Any) -> Any:  # noqa: ANN401 - the family's own
         """Make a client that is safe."""
-        raise NotImplementedError
 
     def async_client(self, **options: Any) -> Any:  # noqa: ANN401 - the family's own
         """Make an async client that is safe."""
-        raise NotImplementedError
 
     def _run(self, client: _Client, flow: Flow[HeldToken]) -> Token:
         require_client(client, "Client")

@@ -116,11 +116,9 @@ class Portal(Confidential, Generic[_Auth]):
 
     def client(self, **options: Any) -> Any:  # noqa: ANN401 - the family's own
         """Make a client for all organizations."""
-        raise NotImplementedError
 
     def async_client(self, **options: Any) -> Any:  # noqa: ANN401 - the family's own
         """Make an async client for all organizations."""
-        raise NotImplementedError
 
     def keep_fresh(self, client: Any = None) -> KeepFresh:  # noqa: ANN401 - the family's own
         """Renew the tokens of all organizations that ``org`` was called for, while a block lasts.

@@ -180,11 +180,6 @@ class HeldToken:
             return TokenState.STALE
         return TokenState.EXPIRED
 
-    def stale_in(self, clock: Clock) -> float:
-        """Return the seconds until it should be renewed; 0.0 where it should be now."""
-        left = min(self.stale_monotonic - clock.monotonic(), self.stale_wall - clock.time())
-        return max(0.0, left)
-
 
 def parse_token_reply(
     body: ReplyBody | bytes,

@@ -211,5 +211,4 @@ def _fault(error: Exception, *, unsent: bool) -> ExchangeFault:
 def _empty(request: httpx.Request) -> None:
     """Take the refresh token out of a request that an error may keep."""
     request.stream = family_of(request).ByteStream(b"")
-    if hasattr(request, "_content"):
-        request._content = b""  # noqa: SLF001 - it cannot forget it  # pyright: ignore[reportPrivateUsage]
+    request._content = b""  # noqa: SLF001 - it cannot forget it  # pyright: ignore[reportPrivateUsage]

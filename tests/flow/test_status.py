@@ -63,6 +63,21 @@ def test_it_goes_with_the_clock_and_with_failures() -> None:
     assert rig.auth.status().state is TokenState.EXPIRED
 
 
+def test_a_store_that_was_set_back_is_not_believed(
+    simulator: CoboSimulator, make_auth: MakesAuth
+) -> None:
+    """As from an older copy: what this process knows is newer."""
+    store = MemoryStore()
+    auth = make_auth(simulator, store=store)
+    with auth.client(transport=simulator) as client:
+        auth.renew(client)
+        older = store._records.value
+        auth.renew(client)
+        store._records.set(older)
+    assert auth.status(refresh=True) == auth.status()
+    assert auth.status().generation == 2
+
+
 @pytest.mark.anyio
 async def test_in_tasks_it_is_the_same(simulator: CoboSimulator, make_auth: MakesAuth) -> None:
     """On both event loops."""

@@ -124,6 +124,13 @@ class TestSafeClient:
         with pytest.raises(ConfigurationError, match=option):
             make_auth(running).async_client(**options)
 
+    def test_it_may_be_told_what_it_does_anyway(
+        self, running: CoboSimulator, make_auth: MakesAuth
+    ) -> None:
+        """Not to follow them."""
+        with make_auth(running).client(transport=running, follow_redirects=False) as client:
+            assert client.get("/wallets").status_code == 200
+
     def test_no_call_can_tell_it_to(self, here: CoboSimulator, make_auth: MakesAuth) -> None:
         """Nothing is sent then; what it does anyway may be said."""
         with make_auth(here).client() as client:
