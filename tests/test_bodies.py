@@ -29,7 +29,7 @@ from httpx_cobo_auth._runtime.decoding import UndecodableError, codings_of, deco
 from tests.family import CoboAuth, CoboOAuth, httpx
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from io import BufferedIOBase
 
     from httpx_cobo_auth.testing import CoboSimulator
@@ -521,6 +521,33 @@ class TestThroughClients:
 
 
 # ------------------------------------------------------------------ answers of the token endpoint
+class Pieces(httpx.AsyncByteStream):
+    """A stream with an iterator that is no generator."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.pieces = pieces
+        self.closed = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return OnePieceAtATime(self.pieces)
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class OnePieceAtATime:
+    def __init__(self, pieces: tuple[bytes, ...]) -> None:
+        self.left = [*pieces]
+
+    def __aiter__(self) -> OnePieceAtATime:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self.left:
+            raise StopAsyncIteration
+        return self.left.pop(0)
+
+
 class TestTokenReplies:
     @pytest.mark.hazard(2)
     @pytest.mark.parametrize("size", [0, 1000, LIMIT])
@@ -539,6 +566,12 @@ class TestTokenReplies:
             async with AsyncOpened(canned) as response:
                 assert taken(await atake_body(response)) == LONG[:size]
                 assert await response.aread() == b""
+
+    async def test_a_stream_of_a_transport_of_ones_own_need_not_be_a_generator(self) -> None:
+        """What iterates over it may have nothing to be closed by; the stream itself has."""
+        stream = Pieces(b"a", b"b")
+        assert taken(await atake_body(httpx.Response(200, stream=stream))) == b"ab"
+        assert stream.closed
 
     @pytest.mark.hazard(26)
     def test_a_long_body_is_not_read(self, canned: Canned) -> None:

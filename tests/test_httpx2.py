@@ -10,6 +10,7 @@ import pytest
 from httpx_cobo_auth import AsyncTokenStore, StoreCorruptError, StoreUnavailableError
 from httpx_cobo_auth._protocol.records import Record, StoreKey, Version
 from httpx_cobo_auth._runtime.store_access import AsyncStoreAccess
+from httpx_cobo_auth.errors import UnsafeRequestError
 from httpx_cobo_auth.httpx2 import CoboAuth, CoboOAuth, PortalApp
 from httpx_cobo_auth.testing import CoboSimulator
 
@@ -52,6 +53,22 @@ def test_a_client_renews_and_replays(app: PortalApp, simulator: CoboSimulator) -
             assert client.get("/wallets").status_code == 200
     assert simulator.counters.exchanges == 2
     assert app.environment.name == environment.name
+
+
+async def test_one_client_serves_all_organizations(
+    app: PortalApp, simulator: CoboSimulator
+) -> None:
+    """Sync and async; a request that does not say whose it is, is refused."""
+    auth = app.org(simulator.org_id)
+    async with app.async_client(transport=simulator) as aclient:
+        assert (await aclient.get("/wallets", auth=auth)).status_code == 200
+        with pytest.raises(UnsafeRequestError):
+            await aclient.get("/wallets")
+    with app.client(transport=simulator) as client:
+        assert client.get("/wallets", auth=auth).status_code == 200
+        with pytest.raises(UnsafeRequestError):
+            client.get("/wallets")
+    assert simulator.counters.exchanges == 1
 
 
 async def test_an_async_client_renews_and_replays(simulator: CoboSimulator) -> None:

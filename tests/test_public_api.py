@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import traceback
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -81,6 +82,22 @@ class TestNames:
         assert not issubclass(over_httpx2.CoboOAuth, httpx.Auth)
         assert issubclass(CoboOAuth, httpx.Auth)
         assert issubclass(CoboAuth, httpx.Auth)
+
+    def test_without_httpx2_its_namespace_says_which_extra_to_install(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By the error of a module that is missing, so that programs can ask for it."""
+        monkeypatch.setitem(sys.modules, "httpx2", None)
+        monkeypatch.delitem(sys.modules, "httpx_cobo_auth.httpx2")
+        with pytest.raises(ModuleNotFoundError, match=r"httpx-cobo-auth\[httpx2\]") as missing:
+            importlib.import_module("httpx_cobo_auth.httpx2")
+        assert missing.value.name == "httpx2"
+
+    def test_what_a_store_keeps_can_be_imported_by_its_old_name(self) -> None:
+        """The very same classes."""
+        old = importlib.import_module("httpx_cobo_auth.records")
+        for name in old.__all__:
+            assert getattr(old, name) is getattr(httpx_cobo_auth.stores, name)
 
     def test_events_and_simulator_have_modules_of_their_own(self) -> None:
         """``on_event`` gets the one kind, tests are written with the other."""
@@ -307,6 +324,14 @@ class TestBadArguments:
             make(**changes)
         assert isinstance(refused.value, ValueError)
         assert SECRET not in locals_of(refused.value)
+
+    def test_a_uuid_is_one_organization_however_it_is_given(self) -> None:
+        """As text of any spelling, or as an object."""
+        whose = uuid.UUID("e3986401-4aec-480a-973d-e775a4518413")
+        for given in (whose, str(whose), whose.hex, str(whose).upper()):
+            assert oauth(org_id=given).org_id == str(whose)
+        app = portal()
+        assert app.org(whose) is app.org(whose.hex)
 
     @pytest.mark.parametrize("org_id", ["", None, 7, b"x", "a\tb", "\u200b"])
     def test_an_organization_has_a_name(self, org_id: Any) -> None:

@@ -31,6 +31,7 @@ from httpx_cobo_auth import (
     Ed25519Signer,
     Environment,
     Signer,
+    SignerError,
     UnsignableRequestError,
 )
 from httpx_cobo_auth._protocol.nonces import NonceSource, nonces_of
@@ -209,6 +210,40 @@ class TestKeys:
         signature = bytes.fromhex(signed.headers["Biz-Api-Signature"])
         VerifyKey(bytes.fromhex(kms.public_key)).verify(kms.seen[0], signature)
         assert signed.headers["Biz-Api-Key"] == kms.public_key
+
+    @pytest.mark.parametrize("hiccup", [ConnectionError, TimeoutError, RuntimeError])
+    def test_a_signer_that_fails_once_is_asked_once_more(self, hiccup: type[Exception]) -> None:
+        """Nothing was sent, so no harm is done; any other error, or a second one, is told."""
+        signer = Failing(hiccup())
+        auth = CoboAuth(api_secret=signer, environment="dev")
+        assert signed_by(auth, "GET", f"{BASE}/wallets").headers["Biz-Api-Signature"]
+        twice: list[Exception] = [hiccup(), hiccup()]
+        for failures in (twice, [LookupError()]):
+            signer.failures = [*failures]
+            with pytest.raises(SignerError, match=type(failures[-1]).__name__):
+                signed_by(auth, "GET", f"{BASE}/wallets")
+
+    def test_a_signers_own_typed_error_passes_as_it_is(self) -> None:
+        """It says better what is wrong."""
+        error = SignerError("the HSM is sealed")
+        with pytest.raises(SignerError) as caught:
+            signed_by(
+                CoboAuth(api_secret=Failing(error), environment="dev"), "GET", f"{BASE}/wallets"
+            )
+        assert caught.value is error
+
+
+class Failing(Ed25519Signer):
+    """Fails so often."""
+
+    def __init__(self, *failures: Exception) -> None:
+        super().__init__(SECRET)
+        self.failures = [*failures]
+
+    def sign(self, digest: bytes, /) -> bytes:
+        if self.failures:
+            raise self.failures.pop(0)
+        return super().sign(digest)
 
 
 class SteppedClock:

@@ -255,6 +255,27 @@ def test_an_exposed_token_is_replaced_although_forced_renewals_wait() -> None:
     assert desk.account.forced_wait(KIND) == 30.0
 
 
+def test_what_another_flow_has_noted_already_is_not_written_down_again() -> None:
+    """One renewal did not help once, for however many requests."""
+    desk = Desk()
+    stored = desk.having("a")
+    kind = read().kind
+
+    def another_was_refused_too() -> ResponseSummary:
+        assert desk.account.did_not_help(kind, forced=True)
+        return REFUSED
+
+    play(
+        desk.flow.request(read()),
+        (Sending("a"), REFUSED),
+        *desk.until_noted(stored, glance=True),
+        *desk.exchanged(stored, "b", stored.token, throttle=RenewalThrottle((), (desk.now,))),
+        TokenRenewed,
+        (Sending("b"), another_was_refused_too),
+    )
+    assert desk.account.forced_wait(kind) == 30.0
+
+
 def test_a_write_that_may_have_run_stays_the_cause_when_a_read_is_refused_as_well() -> None:
     """Its renewal still counts as in vain until that write is accepted."""
     desk = Desk()

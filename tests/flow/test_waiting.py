@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
 from httpx_cobo_auth._protocol.effects import (
@@ -29,6 +31,10 @@ from tests.flow.stepping import (
     read,
     write,
 )
+
+if TYPE_CHECKING:
+    from httpx_cobo_auth._protocol.flow import Call
+    from httpx_cobo_auth._protocol.renewal_request import RenewalRequest
 
 ERROR = TokenEndpointError("the line is dead")
 ENDED = Entry(ended=True)
@@ -161,6 +167,41 @@ def test_a_token_asked_for_at_the_same_moment_will_do() -> None:
     with pytest.raises(StopIteration) as stop:
         flow.send(ENDED)
     assert stop.value.value is desk.held
+
+
+def test_whoever_gets_the_permit_after_an_attempt_that_failed_makes_none() -> None:
+    """Early attempts are spaced, also where two were due at once."""
+    desk = Desk()
+    desk.having("a")
+    desk.grow_stale()
+
+    def after_a_failure() -> Entry:
+        desk.account.attempt_failed(in_doubt=False)
+        return ENTERED
+
+    play(desk.flow.request(read()), (Enter(0.0), after_a_failure), Leave(), (Sending("a"), FINE))
+
+
+@pytest.mark.parametrize("call", [read(), write()], ids=["read", "write"])
+def test_a_token_that_another_thread_forgets_at_the_last_moment_is_not_sent(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one is got first."""
+    desk = Desk()
+    desk.having("a")
+    wanted = desk.flow._wanted
+
+    def forgotten(tried: Any, *, write: bool) -> RenewalRequest | None:  # noqa: ANN401 - as it came
+        request = wanted(tried, write=write)
+        monkeypatch.undo()
+        desk.account.forget()
+        return request
+
+    monkeypatch.setattr(desk.flow, "_wanted", forgotten)
+    flow = desk.flow.request(call)
+    effects = [advance(flow) for _ in range(5 if call.write else 1)]
+    assert effects[-1] == Enter(93.0)
+    assert not any(isinstance(effect, Send) for effect in effects)
 
 
 def test_a_failure_is_handed_to_all_who_wait() -> None:
