@@ -184,6 +184,20 @@ async def test_its_lock_is_released_where_a_request_is_cancelled(
     assert simulator.counters.spent_refresh_reused == 0
 
 
+async def test_its_lock_is_released_where_a_task_is_cancelled_in_aforget(
+    auth: CoboOAuth, store: AwaitedStore
+) -> None:
+    """While the store does not answer."""
+    store.stuck = True
+    async with anyio.create_task_group() as group:
+        group.start_soon(auth.aforget)
+        while not store.locks:  # noqa: ASYNC110 - seen from outside
+            await anyio.lowlevel.checkpoint()
+        group.cancel_scope.cancel()
+    assert not store.locks
+    assert store.released == 1
+
+
 async def test_a_renewal_goes_on_and_releases_its_lock_where_a_request_is_cancelled(
     auth: CoboOAuth, simulator: CoboSimulator, store: AwaitedStore
 ) -> None:

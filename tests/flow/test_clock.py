@@ -133,3 +133,19 @@ def test_cobo_auth_corrects_its_clock_as_well() -> None:
         assert client.get("/wallets").status_code == 200
         assert client.get("/wallets").status_code == 200
     assert simulator.counters.requests == 3
+
+
+@WAYS
+def test_an_answer_that_does_not_say_when_it_was_made_says_nothing_of_the_clock(
+    plain: bool,  # noqa: FBT001
+) -> None:
+    """A token found in the store is used all the same, for as long as its record says."""
+    rig = Rig(plain=plain)
+    rig.send()
+    with rig.simulator.inject("api", "unsigned", times=None):
+        other = Rig(plain=plain, clock=rig.clock, simulator=rig.simulator)
+        other.store._records.set(rig.store._records.value)
+        for _ in range(3):
+            assert other.send().status_code == 200
+    assert rig.simulator.counters.exchanges == 1
+    assert other.auth.status().expires_at == rig.auth.status().expires_at
