@@ -25,11 +25,7 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_seconds_of_everything_going_wrong() -> None:
-    """What must be 0 is. See ``benchmarks/soak``.
-
-    But for requests that failed needlessly: of these a few in a thousand are known, and not yet
-    explained, where faked refusals and lost exchanges meet. ``make soak`` tells of each.
-    """
+    """What must be 0 is. See ``benchmarks/soak``."""
     command = [sys.executable, "-m", "benchmarks.soak", "--minutes", "0.12", "--seed", "1"]
     soak = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False
@@ -38,10 +34,8 @@ def test_seconds_of_everything_going_wrong() -> None:
     *_, names, values = soak.stdout.splitlines()
     row = dict(zip(names.split(" | "), map(int, values.split(" | ")), strict=True))
     assert row["answered"] > row["requests"] / 3 > 10
-    needless = row.pop("failed needlessly (0)")
-    assert needless <= row["requests"] / 100, soak.stdout
     assert all(row[kind] == 0 for kind in row if kind.endswith("(0)")), soak.stdout
-    assert soak.returncode == (1 if needless else 0)
+    assert soak.returncode == 0
 
 
 # ------------------------------------------------------------------ what the simulator tells

@@ -191,7 +191,7 @@ async def test_its_lock_is_released_where_a_task_is_cancelled_in_aforget(
     store.stuck = True
     async with anyio.create_task_group() as group:
         group.start_soon(auth.aforget)
-        while not store.locks:  # noqa: ASYNC110 - seen from outside
+        while not store.locks:
             await anyio.lowlevel.checkpoint()
         group.cancel_scope.cancel()
     assert not store.locks

@@ -391,6 +391,27 @@ def test_a_file_moved_to_another_organizations_place_is_refused(
 
 
 # --------------------------------------------------------------------------- encryption
+def test_a_file_in_another_ones_place_is_not_listed(
+    store: FileStore, folder: Path, key: StoreKey, make_record: MakesRecords
+) -> None:
+    """Nor one that cannot be understood: nobody's token is shown for another's."""
+    store.save(key, make_record(), expected=(0, None))
+    assert store.keys() == [key]
+    (folder / "elsewhere.json").write_bytes(record_file(folder).read_bytes())
+    (folder / "damaged.json").write_text("{")
+    assert store.keys() == [key]
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(
+    store: FileStore, folder: Path, key: StoreKey, make_record: MakesRecords
+) -> None:
+    """As one that others can write to: what is in there is nobody's word."""
+    store.save(key, make_record(), expected=(0, None))
+    folder.chmod(0o777)
+    with pytest.raises(StoreUnavailableError, match="cannot read the token store"):
+        store.keys()
+
+
 def test_an_encrypted_file_shows_nothing(
     folder: Path, key: StoreKey, make_record: MakesRecords
 ) -> None:

@@ -190,6 +190,18 @@ def test_what_cannot_be_understood_is_kept(
             assert client.dump(name) == before
 
 
+def test_a_record_in_another_ones_place_is_not_listed(
+    store: RedisStore, redis_server: RedisServer, key: StoreKey, make_record: MakesRecords
+) -> None:
+    """Nobody's token is shown for another's."""
+    store.save(key, make_record(), expected=NONE)
+    assert store.keys() == [key]
+    with redis_server.client() as client:
+        [name] = client.keys()
+        client.rename(name, name.replace(b"{", b"{x"))
+    assert store.keys() == []
+
+
 @pytest.mark.parametrize("wrong", ["version", "type"])
 def test_what_is_damaged_between_reading_and_saving_is_kept(
     redis_server: RedisServer, key: StoreKey, make_record: MakesRecords, wrong: str
