@@ -3,8 +3,8 @@
 Run them with ``celery --app celery_tasks worker --concurrency 4`` and these variables:
 
 - ``COBO_APP_CLIENT_ID``, ``COBO_APP_SECRET``, ``COBO_ENV``, ``COBO_ORG_ID``: who pays.
-- ``COBO_TOKENS``: a folder on a local disk. For workers on several hosts take a
-  ``RedisStore``; the Redis that is your broker will do, if it loses nothing.
+- ``COBO_TOKEN_STORE``: where the workers share the token: ``file:/var/lib/my-app/tokens`` on one
+  host, ``redis://…`` on several; the Redis that is your broker will do, if it loses nothing.
 - ``CELERY_CONFIG_MODULE``: a module with Celery's own settings, the broker above all.
 
 Whoever orders a transfer makes up its ``request_id`` and keeps it with the order::
@@ -12,36 +12,39 @@ Whoever orders a transfer makes up its ``request_id`` and keeps it with the orde
     pay.delay(request_id=str(uuid.uuid4()), wallet_id=…, address=…, amount="1")
 
 Cobo takes each ``request_id`` only once. So the task may be repeated as often as need be, and
-this package may repeat the request, which it never does with a write unless told to.
+this package may repeat the request, which it never does with a write unless told to. What Cobo
+has refused is not asked for again: that takes a person.
 """
 
 from __future__ import annotations
 
 import functools
-import os
 
 import httpx
 from celery import Celery
 
-from httpx_cobo_auth import CoboOAuth, FileStore, TokenUnavailableError
+from httpx_cobo_auth import CoboOAuth, TokenRefusedError, TokenUnavailableError
 
 app = Celery("celery_tasks")
 app.config_from_envvar("CELERY_CONFIG_MODULE")
 
 USED_BEFORE = 30001
+TOO_MANY_REQUESTS = 429
 
 
 @functools.cache
 def cobo() -> httpx.Client:
     """Give this process's client: made when first needed, for connections survive no fork."""
-    auth = CoboOAuth.from_env(
-        org_id=os.environ["COBO_ORG_ID"], store=FileStore(os.environ["COBO_TOKENS"])
-    )
-    return auth.client(timeout=30.0)
+    return CoboOAuth.from_env().client(timeout=30.0)
+
+
+class CoboIsDownError(Exception):
+    """Cobo answered by a 5XX, or asks for patience."""
 
 
 @app.task(
-    autoretry_for=(httpx.TransportError, httpx.HTTPStatusError, TokenUnavailableError),
+    autoretry_for=(httpx.TransportError, CoboIsDownError, TokenUnavailableError),
+    dont_autoretry_for=(TokenRefusedError,),
     retry_backoff=True,
     max_retries=10,
     acks_late=True,
@@ -63,4 +66,6 @@ def pay(*, request_id: str, wallet_id: str, address: str, amount: str) -> str:
     )
     if answer.is_client_error and answer.json().get("error_code") == USED_BEFORE:
         return "sent before"
+    if answer.is_server_error or answer.status_code == TOO_MANY_REQUESTS:
+        raise CoboIsDownError(answer.status_code)
     return str(answer.raise_for_status().json()["transaction_id"])

@@ -5,19 +5,18 @@ One line of the crontab::
     0 * * * *  . ~/.config/my-app/cobo.env && python cron_report.py
 
 where the file sets and exports ``COBO_APP_CLIENT_ID``, ``COBO_APP_SECRET``, ``COBO_ENV``,
-``COBO_ORG_ID`` and ``COBO_TOKENS``, a folder on a local disk. Runs that overlap share the
-token as well, and its renewal.
+``COBO_ORG_ID``, and ``COBO_TOKEN_STORE=file:/var/lib/my-app/tokens``, where the token is kept. Runs
+that overlap share it as well, and its renewal.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import sys
 
 import httpx
 
-from httpx_cobo_auth import CoboAuthError, CoboOAuth, FileStore
+from httpx_cobo_auth import CoboAuthError, CoboOAuth
 
 
 def report(client: httpx.Client) -> None:
@@ -37,10 +36,7 @@ def main() -> None:
     """Report; what went wrong goes to stderr, and from there into cron's mail."""
     logging.basicConfig(level=logging.WARNING)
     try:
-        auth = CoboOAuth.from_env(
-            org_id=os.environ["COBO_ORG_ID"], store=FileStore(os.environ["COBO_TOKENS"])
-        )
-        with auth.client() as client:
+        with CoboOAuth.from_env().client() as client:
             report(client)
     except CoboAuthError as error:
         # The message says who has to do what; no secret is in it.

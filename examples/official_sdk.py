@@ -3,7 +3,8 @@
 The SDK brings its models and operations; httpx and this package bring connections, signatures,
 tokens, renewals and replays. So everything promised of them holds for calls of the SDK, too.
 
-``COBO_APP_CLIENT_ID``, ``COBO_APP_SECRET``, ``COBO_ENV`` and ``COBO_ORG_ID`` say who asks.
+``COBO_APP_CLIENT_ID``, ``COBO_APP_SECRET``, ``COBO_ENV`` and ``COBO_ORG_ID`` say who asks;
+``COBO_TOKEN_STORE`` where several processes share the token.
 """
 
 from __future__ import annotations
@@ -63,19 +64,23 @@ class HttpxRest:
 
 def sdk_client(auth: CoboOAuth, client: httpx.Client) -> Any:  # noqa: ANN401
     """Give an ``ApiClient`` of the SDK that sends by this client."""
-    configuration = waas.Configuration(
-        # The SDK wants to sign as well. Any key will do: what it signs is signed anew.
-        api_private_key=os.urandom(32).hex(),
-        host=auth.environment.base_url,
+    # The SDK verifies answers as well, and knows no other keys than those of Cobo's environments.
+    key = {"resp_pubkey": auth.environment.response_key}
+    configuration = type("Configuration", (waas.Configuration,), key)
+    sdk = waas.ApiClient(
+        configuration(
+            # The SDK wants to sign as well. Any key will do: what it signs is signed anew.
+            api_private_key=os.urandom(32).hex(),
+            host=auth.environment.base_url,
+        )
     )
-    sdk = waas.ApiClient(configuration)
     sdk.rest_client = HttpxRest(client)
     return sdk
 
 
 def main() -> None:
     """List the organization's wallets, as the SDK's models."""
-    auth = CoboOAuth.from_env(org_id=os.environ["COBO_ORG_ID"])
+    auth = CoboOAuth.from_env()
     with auth.client() as client:
         wallets = waas.WalletsApi(sdk_client(auth, client))
         for wallet in wallets.list_wallets(limit=50).data:

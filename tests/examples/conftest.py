@@ -51,20 +51,19 @@ def served() -> Iterator[CoboSimulator]:
 
 @pytest.fixture
 def variables(served: CoboSimulator, tmp_path: Path) -> dict[str, str]:
-    """What the examples ask of the environment; ``dev`` leads to the simulator."""
+    """What the examples ask of the environment, and all that leads them to the simulator."""
     assert served.environment.response_key is not None
     return {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent / "elsewhere"), str(EXAMPLES)]),
+        "PYTHONPATH": str(EXAMPLES),
         "PYTHONWARNINGS": "default",
-        "SIMULATOR_URL": served.environment.base_url,
-        "SIMULATOR_KEY": served.environment.response_key,
+        "COBO_BASE_URL": served.environment.base_url,
+        "COBO_RESPONSE_KEY": served.environment.response_key,
         "COBO_APP_CLIENT_ID": served.client_id,
         "COBO_APP_SECRET": served.app_secret,
-        "COBO_ENV": "dev",
         "COBO_ORG_ID": served.org_id,
         "COBO_ORG_IDS": served.org_id,
-        "COBO_TOKENS": str(tmp_path / "tokens"),
+        "COBO_TOKEN_STORE": f"file:{tmp_path / 'tokens'}",
     }
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from celery import Celery
 
+from httpx_cobo_auth import TokenRefusedError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -66,3 +68,9 @@ def test_payments_share_a_token_and_none_is_made_twice(
     assert outcome(pay()) != "sent before"
     assert served.counters.executed_writes == 10
     assert served.counters.exchanges == 2
+
+    # The app is uninstalled. That takes a person: the task fails at once, and is not repeated.
+    served.uninstall()
+    with pytest.raises(TokenRefusedError, match="install"):
+        outcome(pay())
+    assert served.counters.executed_writes == 10

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from httpx_cobo_auth.testing import CoboSimulator
+
 if TYPE_CHECKING:
     import httpx
 
-    from httpx_cobo_auth.testing import CoboSimulator
     from tests.examples.conftest import Serves
 
 WORKERS = 2
@@ -22,6 +23,18 @@ WORKERS = 2
 def backend(serve: Serves) -> httpx.Client:
     """The example as it would be deployed."""
     return serve("-m", "uvicorn", "fastapi_app:api", "--workers", str(WORKERS), "--port")
+
+
+@pytest.fixture
+def worker(serve: Serves) -> httpx.Client:
+    """One process of it alone."""
+    return serve("-m", "uvicorn", "fastapi_app:api", "--port")
+
+
+@pytest.fixture
+def user(backend: httpx.Client, served: CoboSimulator) -> None:
+    """Somebody of the organization uses its page."""
+    backend.headers["Authorization"] = f"Bearer {served.user_info_token()}"
 
 
 def statuses(backend: httpx.Client, method: str, paths: list[str]) -> set[int]:
@@ -34,6 +47,7 @@ def statuses(backend: httpx.Client, method: str, paths: list[str]) -> set[int]:
         return set(threads.map(ask, paths))
 
 
+@pytest.mark.usefixtures("user")
 def test_workers_share_a_token_and_strangers_force_nothing(
     backend: httpx.Client, served: CoboSimulator
 ) -> None:
@@ -55,7 +69,7 @@ def test_workers_share_a_token_and_strangers_force_nothing(
     assert served.counters.exchanges == 2
 
     # However often a change is told, each worker renews once, and then not for 30 s.
-    assert statuses(backend, "POST", [call.format(2, served.org_id)] * 40) == {204}
+    assert statuses(backend, "GET", [call.format(2, served.org_id)] * 40) == {204}
     deadline = time.monotonic() + 10.0
     while served.counters.exchanges == 2 and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -64,9 +78,51 @@ def test_workers_share_a_token_and_strangers_force_nothing(
     assert served.counters.spent_refresh_reused == 0
 
 
+@pytest.mark.usefixtures("user")
 def test_trouble_is_told_as_such(backend: httpx.Client, served: CoboSimulator) -> None:
-    """404 for an unknown organization; 503, without Cobo's words, where there is no token."""
+    """404 for another organization, 409 without the app; 503 without Cobo's words."""
     assert backend.get(f"/organizations/{uuid.uuid4()}/wallets").status_code == 404
-    served.uninstall()
+    served.inject("token", "answer", status=429, retry_after=100)
     told = backend.get(f"/organizations/{served.org_id}/wallets")
     assert (told.status_code, told.text) == (503, "Cobo cannot be asked at the moment")
+    assert told.headers["Retry-After"] == "100"
+    served.uninstall()
+    backend.headers["Connection"] = "close"  # to reach the other worker, too
+    told_of = {backend.get(f"/organizations/{served.org_id}/wallets").status_code for _ in range(9)}
+    assert told_of <= {409, 503}
+    assert 409 in told_of
+
+
+def test_only_its_own_people_see_an_organizations_wallets(
+    worker: httpx.Client, served: CoboSimulator
+) -> None:
+    """By the token of Cobo's page, which is checked whole."""
+    wallets = f"/organizations/{served.org_id}/wallets"
+    for claims, status in (
+        ({}, 200),
+        ({"org_id": str(uuid.uuid4())}, 404),
+        ({"aud": "another app"}, 401),
+        ({"iss": "https://elsewhere.test/"}, 401),
+        ({"exp": 1}, 401),
+    ):
+        token = served.user_info_token(**claims)
+        answer = worker.get(wallets, headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == status, claims
+    stranger = CoboSimulator(client_id=served.client_id, org_id=served.org_id).user_info_token()
+    for nonsense in (f"Bearer {stranger}", "Bearer x.y.z", ""):
+        answer = worker.get(wallets, headers={"Authorization": nonsense})
+        assert answer.status_code == 401
+
+
+def test_events_are_taken_from_cobo_only(worker: httpx.Client, served: CoboSimulator) -> None:
+    """Signed by Cobo's key, over the very bytes, and not long ago."""
+    for message, status in (
+        (served.webhook(), 200),
+        (served.webhook({"type": "wallets.transaction.succeeded"}), 200),
+        (served.webhook(tamper=True), 401),
+        (served.webhook(age_s=400), 401),
+    ):
+        body, headers = message
+        answer = worker.post("/cobo/webhook", content=body, headers=headers)
+        assert answer.status_code == status
+    assert worker.post("/cobo/webhook", content=b"{}").status_code == 401

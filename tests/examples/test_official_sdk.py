@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import cobo_waas2
 import pytest
 
-from httpx_cobo_auth import CoboOAuth, environment
+from httpx_cobo_auth import CoboOAuth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,16 +24,11 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "official_sdk.py"
 
 
 @pytest.fixture
-def example(monkeypatch: pytest.MonkeyPatch, served: CoboSimulator) -> ModuleType:
-    """The example as a module; ``dev`` leads to the simulator, for the SDK as well."""
-    key = served.environment.response_key
-    elsewhere = environment.Environment("dev", served.environment.base_url, key)
-    monkeypatch.setitem(environment._BY_NAME, "dev", elsewhere)
-    monkeypatch.setattr(waas.Configuration, "resp_pubkey", key)
-    monkeypatch.setenv("COBO_APP_CLIENT_ID", served.client_id)
-    monkeypatch.setenv("COBO_APP_SECRET", served.app_secret)
-    monkeypatch.setenv("COBO_ORG_ID", served.org_id)
-    monkeypatch.setenv("COBO_ENV", "dev")
+def example(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> ModuleType:
+    """The example as a module."""
+    for name, value in variables.items():
+        if name.startswith("COBO_"):
+            monkeypatch.setenv(name, value)
     spec = importlib.util.spec_from_file_location("official_sdk", EXAMPLE)
     assert spec is not None
     assert spec.loader is not None
@@ -43,9 +38,9 @@ def example(monkeypatch: pytest.MonkeyPatch, served: CoboSimulator) -> ModuleTyp
 
 
 @pytest.fixture
-def sdk(example: ModuleType, served: CoboSimulator) -> Iterator[SdkClient]:
+def sdk(example: ModuleType) -> Iterator[SdkClient]:
     """A client of the SDK."""
-    auth = CoboOAuth.from_env(org_id=served.org_id)
+    auth = CoboOAuth.from_env()
     with auth.client() as client:
         yield example.sdk_client(auth, client)
 
