@@ -29,7 +29,7 @@ from django.core.wsgi import get_wsgi_application
 from django.http import HttpResponse
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from httpx_cobo_auth import (
     CoboAuthError,
@@ -64,7 +64,7 @@ def cobo() -> httpx.Client:
     return auth.client(timeout=10.0)
 
 
-@require_GET
+@require_http_methods(["GET"])
 def wallets(_: HttpRequest) -> HttpResponse:
     """List the organization's wallets."""
     try:
@@ -105,7 +105,7 @@ def renew() -> None:
 
 
 @csrf_exempt
-@require_POST
+@require_http_methods(["POST"])
 def event(request: HttpRequest) -> HttpResponse:
     """Take an event. It may come twice, and out of order: note it now, and work on it later."""
     try:

@@ -41,6 +41,7 @@ from httpx_cobo_auth import (
     TokenUnavailableError,
     errors,
     events,
+    stores,
 )
 from httpx_cobo_auth import httpx2 as over_httpx2
 
@@ -97,7 +98,7 @@ class TestNames:
         """The very same classes."""
         old = importlib.import_module("httpx_cobo_auth.records")
         for name in old.__all__:
-            assert getattr(old, name) is getattr(httpx_cobo_auth.stores, name)
+            assert getattr(old, name) is getattr(stores, name)
 
     def test_events_and_simulator_have_modules_of_their_own(self) -> None:
         """``on_event`` gets the one kind, tests are written with the other."""

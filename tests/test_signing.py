@@ -240,7 +240,7 @@ class Failing(Ed25519Signer):
         super().__init__(SECRET)
         self.failures = [*failures]
 
-    def sign(self, digest: bytes, /) -> bytes:
+    def sign(self, digest: bytes) -> bytes:
         if self.failures:
             raise self.failures.pop(0)
         return super().sign(digest)

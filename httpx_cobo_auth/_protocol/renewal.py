@@ -139,7 +139,7 @@ class Renewal:
         return self._request.met_by(account)
 
     def _locked(self) -> Flow[HeldToken | None]:
-        account = self._account
+        account, request = self._account, self._request
         record = (yield from Load()) or Record()
         expected = record.version
         unsaved = account.known.unsaved
@@ -158,6 +158,8 @@ class Renewal:
             return held
         if not self._in_time or self._held_off:
             return None
+        if request.urgency is Urgency.REQUIRED and account.usable and not account.attempt_allowed():
+            return None  # Found in the store, in doubt: no sooner than by those who had it before.
         if (yield from Confirm()) or not (yield from self._writes_ended()):
             return None
         return (yield from self._exchange(record, expected, broken=broken))

@@ -101,7 +101,8 @@ def filled(
     with auth.client(transport=cache) as client:
         client.get("/wallets").raise_for_status()
         auth.renew(client)
-    simulator.clock.advance(HOURS_6)  # type: ignore[attr-defined]  # a ManualClock
+    assert isinstance(simulator.clock, ManualClock)
+    simulator.clock.advance(HOURS_6)
     cache.full = True
     cache.asked.clear()
     return cache
@@ -224,7 +225,7 @@ def test_an_age_that_says_nothing_is_none(
 
 
 def test_a_refresh_that_a_cache_answered_is_of_unknown_fate(
-    simulator: CoboSimulator, make_auth: MakesAuth, make_client: MakesClient
+    simulator: CoboSimulator, clock: ManualClock, make_auth: MakesAuth, make_client: MakesClient
 ) -> None:
     """Nothing caches a POST, unless it says so: that refresh token is not sent a second time."""
     spoilt: list[int] = []
@@ -239,7 +240,7 @@ def test_a_refresh_that_a_cache_answered_is_of_unknown_fate(
     auth = make_auth(simulator)
     with make_client(auth, transport=httpx.MockTransport(answer)) as client:
         client.get("/wallets").raise_for_status()
-        simulator.clock.advance(simulator.token_lifetime)  # type: ignore[attr-defined]
+        clock.advance(simulator.token_lifetime)
         assert client.get("/wallets").status_code == 200
     assert spoilt == [1]
     assert simulator.counters.implicits == 2

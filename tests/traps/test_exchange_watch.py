@@ -25,8 +25,8 @@ def watching(events: list[str], **info: Any) -> ExchangeWatch:  # noqa: ANN401 -
     return watch
 
 
-def raised(error: Exception, request: httpx.Request = REQUEST) -> Exception:
-    error._request = request  # type: ignore[attr-defined]  # as httpx does
+def raised(error: httpx.TransportError, request: httpx.Request = REQUEST) -> Exception:
+    error._request = request  # as httpx does
     return error
 
 
