@@ -28,6 +28,7 @@ WITHOUT_CLIENT = (
     "stores/test_file.py",
     "stores/test_records_json.py",
     "stores/test_sealing.py",
+    "stores/test_sql.py",
     "test_architecture.py",
     "test_callback.py",
     "test_throttle.py",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
+import blockbuster.blockbuster
 import pytest
 
 from httpx_cobo_auth import CoboAuthError, FileStore, MemoryStore
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 WAYS = pytest.mark.parametrize("way", ["auth=", "auth.client()"])
 
 
+def fail() -> None:
+    raise RuntimeError
+
+
 def async_client(auth: CoboOAuth, way: str, **options: Any) -> httpx.AsyncClient:  # noqa: ANN401
     if way == "auth=":
         return httpx.AsyncClient(base_url=auth.environment.base_url, auth=auth, **options)
@@ -41,9 +47,15 @@ def auth(running: CoboSimulator, make_auth: MakesAuth) -> CoboOAuth:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @WAYS
 async def test_a_sync_call_on_the_thread_of_the_loop_that_renews_is_told_so(
-    way: str, method: str, running: CoboSimulator, auth: CoboOAuth
+    way: str,
+    method: str,
+    running: CoboSimulator,
+    auth: CoboOAuth,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """To wait would be in vain: the task that renews goes on only after the call has returned."""
+    # It blocks the loop, which is what it is about: nobody watches here.
+    monkeypatch.setattr(blockbuster.blockbuster, "asyncio", SimpleNamespace(get_running_loop=fail))
     hold = running.hold("token")
     with auth.client(transport=running) as blocking:
         async with async_client(auth, way, transport=running) as client:

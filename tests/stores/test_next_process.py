@@ -33,13 +33,25 @@ if TYPE_CHECKING:
     from tests.stores.conftest import RedisServer
 
 SHORT = Timeouts(exchange=2, early_exchange=1, request=1, lock=3, drain=0.2, grace=0.1)
-WAYS = ["auth.client()", "auth=", "asyncio", "trio"]
+SAFE = "auth.client()"
+# Stores behind the flow, ways before it: either is tried with one kind of the other.
+WAYS = pytest.mark.parametrize(
+    ("store", "way"),
+    [
+        *(("file", way) for way in (SAFE, "auth=", "asyncio", "trio")),
+        ("redis", SAFE),
+        ("sql", SAFE),
+    ],
+)
+STORES = pytest.mark.parametrize("store", ["file", "redis", "sql"])
 
 
-@pytest.fixture(params=["file", "redis", "sql"])
-def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], TokenStore]:
+@pytest.fixture
+def make_store(
+    request: pytest.FixtureRequest, store: str, tmp_path: Path
+) -> Callable[[], TokenStore]:
     """Each kind of store that several processes share."""
-    match request.param:
+    match store:
         case "file":
             return lambda: FileStore(tmp_path / "tokens")
         case "redis":
@@ -64,9 +76,10 @@ class Programs:
         """Begin another process: what the one before knew is gone with it."""
         session._shared.set(weakref.WeakValueDictionary())
         given: dict[str, Any] = {**self.simulator.credentials, "store": self.make_store()}
+        given["timeouts"] = Timeouts(grace=0.01)
         return CoboOAuth(**(given | options))
 
-    def run(self, method: str = "GET", way: str = WAYS[0], **options: Any) -> int:  # noqa: ANN401
+    def run(self, method: str = "GET", way: str = SAFE, **options: Any) -> int:  # noqa: ANN401
         """Let one process make one request, and return the status."""
         auth = self.auth(**options)
         if way in {"asyncio", "trio"}:
@@ -94,7 +107,7 @@ def programs(make_store: Callable[[], TokenStore]) -> Programs:
 
 
 @pytest.mark.hazard(45)
-@pytest.mark.parametrize("way", WAYS)
+@WAYS
 def test_a_refused_write_is_remembered(way: str, programs: Programs) -> None:
     """A program that only writes is told 500 once; the next run renews first."""
     programs.simulator.revoke_tokens()
@@ -104,7 +117,7 @@ def test_a_refused_write_is_remembered(way: str, programs: Programs) -> None:
 
 
 @pytest.mark.hazard(46)
-@pytest.mark.parametrize("way", WAYS)
+@WAYS
 def test_early_attempts_that_fail_are_spaced_for_all(way: str, programs: Programs) -> None:
     """The endpoint is down, the token still works: one attempt, not one in each run."""
     programs.clock.advance(programs.simulator.token_lifetime - 600)
@@ -122,7 +135,7 @@ def test_early_attempts_that_fail_are_spaced_for_all(way: str, programs: Program
 
 
 @pytest.mark.hazard(51)
-@pytest.mark.parametrize("way", WAYS)
+@WAYS
 def test_a_stale_token_that_is_found_is_renewed_early(way: str, programs: Programs) -> None:
     """As one that was there all the time: nobody waits until it has expired."""
     programs.clock.advance(programs.simulator.token_lifetime - 600)
@@ -133,6 +146,7 @@ def test_a_stale_token_that_is_found_is_renewed_early(way: str, programs: Progra
 
 
 @pytest.mark.hazard(52)
+@STORES
 def test_an_exposed_token_is_not_used_on(programs: Programs) -> None:
     """One run's own client followed a redirect to elsewhere; the next one renews first."""
     simulator = programs.simulator
@@ -156,6 +170,7 @@ def test_an_exposed_token_is_not_used_on(programs: Programs) -> None:
 
 
 @pytest.mark.hazard(49)
+@STORES
 @pytest.mark.parametrize("first", [SHORT, Timeouts()], ids=["short first", "long first"])
 def test_limits_are_those_of_whoever_acts(first: Timeouts, programs: Programs) -> None:
     """Also those of locks that lapse: two objects of one account, in one process."""
@@ -170,6 +185,7 @@ def test_limits_are_those_of_whoever_acts(first: Timeouts, programs: Programs) -
 
 
 @pytest.mark.hazard(57)
+@STORES
 @pytest.mark.parametrize("ahead", [-5.0, 5.0])
 def test_of_hosts_whose_clocks_differ_the_newer_token_is_the_newer_one(
     ahead: float, programs: Programs
@@ -191,6 +207,7 @@ def test_of_hosts_whose_clocks_differ_the_newer_token_is_the_newer_one(
 
 
 @pytest.mark.hazard(69)
+@STORES
 @pytest.mark.parametrize("hours", [-20, -1, 1, 20])
 def test_a_clock_that_is_set_between_runs_lengthens_no_life(hours: int, programs: Programs) -> None:
     """A write is never sent with a token that has died of age."""
