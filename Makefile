@@ -96,6 +96,7 @@ docs: $(VENV)/.stamp-docs
 
 bench: $(VENV)/.stamp-dev
 	@$(BIN)/python benchmarks/bench.py
+	@$(BIN)/python benchmarks/renewals.py
 	@$(BIN)/python benchmarks/stores.py
 
 TIMES ?= 60
