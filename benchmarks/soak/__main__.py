@@ -33,6 +33,7 @@ NEW_ORGANIZATIONS_S = 30.0
 TASKS = 6
 PAUSE_S = 0.25
 CALM_S = 2.0
+LONGEST_START_S = 60.0
 TICK_S = 0.02
 FULL_PACE_S = 180.0
 SLOWEST_PACE = 0.3
@@ -87,6 +88,7 @@ def soak(seconds: float, seed: int, folder: Path, store: tuple[str, str]) -> Out
         fleet.orgs = trouble.new_orgs(ORGANIZATIONS)
         for slot in range(len(WAYS)):
             fleet.start(slot)
+        await_workers(fleet, ledger)
         trouble.begin()
         begun = renamed = time.monotonic()
         while time.monotonic() < begun + seconds - CALM_S:
@@ -104,6 +106,17 @@ def soak(seconds: float, seed: int, folder: Path, store: tuple[str, str]) -> Out
     ledger.collect()
     print(", ".join(f"{name} {count}" for name, count in sorted(trouble.kinds.items())))
     return outcome_of(fleet, ledger, trouble.org_ids)
+
+
+def await_workers(fleet: Fleet, ledger: Ledger) -> None:
+    """Wait until all workers call: on a busy machine that takes longer than a short soak."""
+    given_up = time.monotonic() + LONGEST_START_S
+    while not all(fleet.running(slot).name in ledger.workers for slot in range(len(WAYS))):
+        if time.monotonic() > given_up:
+            message = "the workers do not start"
+            raise TimeoutError(message)
+        time.sleep(TICK_S)
+        ledger.collect()
 
 
 @contextlib.contextmanager

@@ -74,6 +74,7 @@ class Ledger:
     Attributes:
         simulator: where they come from.
         arrivals: by the names of calls.
+        workers: the processes that have sent anything.
         exchanges: by organization.
         lives: of the tokens, by organization.
         lives_by_token: the same, by access token.
@@ -87,6 +88,7 @@ class Ledger:
     arrivals: dict[str, list[Arrival]] = field(
         default_factory=lambda: defaultdict[str, list[Arrival]](list)
     )
+    workers: set[str] = field(default_factory=set[str])
     exchanges: dict[str, list[Arrival]] = field(
         default_factory=lambda: defaultdict[str, list[Arrival]](list)
     )
@@ -125,6 +127,7 @@ class Ledger:
             at=entry.at - (clock.time() - clock.monotonic()),
         )
         self.arrivals[arrival.call].append(arrival)
+        self.workers.add(arrival.worker)
         life = self.lives_by_token.get(arrival.bearer)
         if life is not None:
             life.used = min(life.used, arrival.at)

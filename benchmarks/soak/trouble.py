@@ -274,4 +274,7 @@ class Trouble:
         self._until(lasting, lambda: process.tell({"step": -seconds}))
 
     def _kill(self) -> None:
-        self._fleet.kill(self._chance.randrange(len(WAYS)))
+        """Kill one that works: while it only starts, there is nothing to interrupt."""
+        slot = self._chance.randrange(len(WAYS))
+        if self._fleet.running(slot).name in self._ledger.workers:
+            self._fleet.kill(slot)

@@ -247,7 +247,8 @@ class Account:
 
     def forced_wait(self, kind: str) -> float:
         """Return the seconds before a request of that kind may force a renewal."""
-        return self.known.throttle.wait(self.clock.time(), kind)
+        known = self.known
+        return known.throttle.wait(self.clock.time(), kind, proven=kind in known.proven)
 
     def did_not_help(self, kind: str, *, forced: bool) -> bool:
         """Note that a renewal did not help, and return whether that is news."""
@@ -260,15 +261,17 @@ class Account:
 
         return self._cell.update(change)
 
-    def accepted(self, kind: str, *, forced: bool) -> None:
-        """Note that a request was accepted, perhaps after a renewal that it had forced."""
+    def accepted(self, kind: str, held: HeldToken, *, forced: bool) -> bool:
+        """Note that a request was accepted, perhaps after a renewal that it had forced.
 
-        def change(known: Known) -> tuple[Known, None]:
-            throttle = known.throttle
-            throttle = throttle.helped() if forced else throttle.accepted(kind)
-            return (known if throttle == known.throttle else known.changed(throttle=throttle)), None
+        Returns whether others should hear of it at once: that the renewal helped.
+        """
 
-        self._cell.update(change)
+        def change(known: Known) -> tuple[Known, bool]:
+            after = known.having_accepted(kind, held, forced=forced)
+            return after, forced and after.throttle != known.throttle
+
+        return self._cell.update(change)
 
     # -------------------------------------------------------------------------- saving later
     def keep_unsaved(self, record: Record, expected: Version, owner: str) -> None:

@@ -138,8 +138,17 @@ class CoboFlow:
             tries.looked = True
             return (yield from look_for_newer(account, held))
         if verdict is Verdict.ACCEPTED and account.known.throttle.ineffective:
-            account.accepted(call.kind, forced=tries.forced)
+            yield from self._accepted(call, held, response, tries)
         return verdict in _REFUSALS and (yield from self._mend(call, held, verdict, tries))
+
+    def _accepted(
+        self, call: Call, held: HeldToken, response: ResponseSummary, tries: _Tries
+    ) -> Flow[None]:
+        """Take note, while renewals are held off, of what shows that a token works."""
+        # A gateway, or a server in trouble, may not have looked at the token.
+        looked_at = response.status < 500  # noqa: PLR2004 - what 5XX means
+        if looked_at and self._account.accepted(call.kind, held, forced=tries.forced):
+            yield from write_down(self._account, self._settings)
 
     def _mend(self, call: Call, held: HeldToken, verdict: Verdict, tries: _Tries) -> Flow[bool]:
         """Get another token after a refusal, and return whether to send the request again."""

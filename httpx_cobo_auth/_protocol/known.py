@@ -25,6 +25,7 @@ __all__ = ["WHAT_FOLLOWS", "Known", "Unsaved", "Urgency"]
 
 _LEAST_STEP_S = 1.0
 """Less may be due to a wall clock that is made to go faster or slower for a while."""
+_MOST_PROVEN = 64
 
 
 class Urgency(enum.Enum):
@@ -88,6 +89,7 @@ class Known:
         trust: how far it is trusted.
         attempts: at renewing it before it expires; times are seconds since the epoch.
         throttle: of forced renewals.
+        proven: kinds of request that were accepted with ``held`` while others are held off.
         unwritten: whether the store is yet to learn of ``trust``, ``attempts``, ``throttle``.
         unsaved: a record with a token that is yet to be saved.
         save_from: when the store may be written to again after it failed.
@@ -109,6 +111,7 @@ class Known:
     trust: TokenTrust = TRUSTED
     attempts: Backoff = NO_FAILURES
     throttle: RenewalThrottle = RenewalThrottle()
+    proven: frozenset[str] = frozenset()
     unwritten: bool = False
     unsaved: Unsaved | None = None
     save_from: float = float("-inf")
@@ -178,6 +181,25 @@ class Known:
                 seen["trust"] = record.trust
         return self.changed(**seen)
 
+    def having_accepted(self, kind: str, held: HeldToken, *, forced: bool) -> Known:
+        """Return what is known after a request was accepted, while renewals are held off.
+
+        Args:
+            kind: of the request.
+            held: the token that it was sent with.
+            forced: whether it had been refused, and a renewal helped it.
+
+        """
+        before, proven = self.throttle, self.proven
+        throttle = before.helped() if forced else before.accepted(kind)
+        current = self.held is not None and self.held.generation == held.generation
+        if current and len(proven) < _MOST_PROVEN:
+            proven |= {kind}
+        if (throttle, proven) == (before, self.proven):
+            return self
+        unwritten = self.unwritten or (forced and throttle != before)
+        return self.changed(throttle=throttle, proven=proven, unwritten=unwritten)
+
     def holding(self, held: HeldToken, record: Record) -> Known:
         """Return what is known with the record's token in use; no failure counts any more."""
         return self.changed(
@@ -185,6 +207,7 @@ class Known:
             trust=record.trust,
             attempts=record.attempts,
             throttle=record.throttle,
+            proven=frozenset(),
             unwritten=False,
             unsaved=None,
             generation=max(self.generation, record.generation),

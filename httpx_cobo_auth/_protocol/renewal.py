@@ -58,8 +58,10 @@ class Renewal:
         self._request = request
         self._attempted = False
         self._counted = False
-        # Whether it counts as forced. Where an exchange was lost, that explains the refusal.
-        self._forced = request.forced and not account.known.in_doubt
+        # Whether it counts as forced. A lost exchange explains the refusal, and so does a token
+        # that has expired by the server's time, of which the refusal itself may have told.
+        explained = account.known.in_doubt or account.usable is None
+        self._forced = request.forced and not explained
 
     def failed(self, error: CoboAuthError) -> None:
         """Report a failure and remember it, unless it was only remembered itself."""

@@ -6,7 +6,9 @@ kind of request for longer each time, up to 10 min. A request of that kind being
 its count back; a renewal that is shown to help takes back all.
 
 A kind is a method and a path without its identifiers, so that a thousand transactions are one
-kind. Where an identifier looks like a word, its kinds share the 30 s at least.
+kind. Where an identifier looks like a word, its kinds share the 30 s at least. Not so a kind that
+was *proven* by the token in use: it was accepted with it, so a refusal is news of this token, and
+the odd refusals of another program say nothing against it.
 
 Forced renewals that help, but come far too often, mean that somebody else renews the same
 organization's token from another store: *contention*. They are held off as well.
@@ -56,13 +58,20 @@ class RenewalThrottle:
     ineffective: tuple[tuple[str, Backoff], ...] = ()
     forced_at: tuple[float, ...] = ()
 
-    def wait(self, now: float, kind: str) -> float:
-        """Return the seconds before a request of that kind may force a renewal; 0.0 for none."""
+    def wait(self, now: float, kind: str, *, proven: bool = False) -> float:
+        """Return the seconds before a request of that kind may force a renewal; 0.0 for none.
+
+        Args:
+            now: in seconds since the epoch.
+            kind: of the request that was refused.
+            proven: whether that kind was accepted with the very token that is refused now.
+
+        """
         until = self._contention_until(now)
         for name, backoff in self.ineffective:
             if name == kind:
                 until = max(until, backoff.until)
-            else:
+            elif not proven:
                 # Refusals of another kind say little about this one.
                 began = backoff.until - _pause(backoff.failures)
                 until = max(until, began + _FIRST_WAIT_S)

@@ -84,7 +84,7 @@ def frozen(value: object, owners: set[str] | None = None) -> Hashable:  # noqa: 
             owners.add(value)
         return value
     match value:
-        case None | bool() | int() | float() | bytes() | enum.Enum():
+        case None | bool() | int() | float() | bytes() | frozenset() | enum.Enum():
             return value
         case Token() | HeldToken() | StoreKey() | TokenTrust() | Backoff() | RenewalThrottle():
             return value

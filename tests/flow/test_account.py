@@ -147,7 +147,7 @@ def test_a_spacing_that_was_reset_does_not_come_back_from_the_store() -> None:
     account.did_not_help("GET /x", forced=False)
     stored = Record(1, desk.token("a"), throttle=account.known.throttle)
     account.saw(stored)
-    account.accepted("GET /x", forced=False)
+    account.accepted("GET /x", account.adopt(stored), forced=False)
     account.saw(stored)
     assert account.forced_wait("GET /x") == 0.0
     assert account.known.throttle == RenewalThrottle()

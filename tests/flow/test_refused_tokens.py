@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,9 +14,12 @@ from httpx_cobo_auth._protocol.effects import (
     EndWrite,
     Enter,
     Entry,
+    Exchange,
+    Leave,
     Load,
     LockStore,
     ResponseSummary,
+    Save,
     Send,
     UnlockStore,
 )
@@ -26,6 +30,7 @@ from httpx_cobo_auth.events import TokenAcquired, TokenRenewed
 from tests.flow.stepping import (
     ENTERED,
     FINE,
+    LIFETIME_S,
     Desk,
     Sending,
     advance,
@@ -34,11 +39,14 @@ from tests.flow.stepping import (
     perform,
     play,
     read,
+    reply,
     write,
     written_down,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from httpx_cobo_auth._protocol.effects import Effect
     from httpx_cobo_auth._protocol.records import Record
     from tests.flow.stepping import Step
@@ -66,6 +74,12 @@ def replaced(desk: Desk, stored: Record) -> list[Step]:
     ]
 
 
+def shown_to_help(desk: Desk, stored: Record) -> Iterator[Step]:
+    """Let all processes know at once that they need not wait any longer."""
+    renewed = replace(desk.record("b", 2), throttle=stored.throttle)
+    return written_down(renewed, throttle=RenewalThrottle(forced_at=stored.throttle.forced_at))
+
+
 @pytest.mark.hazard(24)
 @pytest.mark.parametrize("answer", [REFUSED, DEAD])
 def test_a_lost_exchange_of_this_process_explains_it(answer: ResponseSummary) -> None:
@@ -82,8 +96,9 @@ def test_a_lost_exchange_of_this_process_explains_it(answer: ResponseSummary) ->
         (Enter(WAIT_S), ends_unseen),
         *replaced(desk, noted(stored, desk.now)),
         (Sending("b"), FINE),
+        *shown_to_help(desk, stored),
     )
-    assert desk.account.known.throttle == RenewalThrottle()  # It was shown to help.
+    assert desk.account.known.throttle == RenewalThrottle()
 
 
 @pytest.mark.hazard(24)
@@ -96,8 +111,92 @@ def test_a_lost_exchange_of_another_process_explains_it(answer: ResponseSummary)
         (Sending("a"), answer),
         *replaced(desk, noted(stored, desk.now)),
         (Sending("b"), FINE),
+        *shown_to_help(desk, stored),
     )
-    assert desk.account.known.throttle == RenewalThrottle()  # It was shown to help.
+    assert desk.account.known.throttle == RenewalThrottle()
+
+
+def test_a_token_that_has_expired_by_the_server_explains_it() -> None:
+    """Found by a machine whose clock is behind: its refusal tells the time, and forces nothing."""
+    desk = Desk()
+    held = replace(desk.record("a"), throttle=ineffective("GET /v2/other", desk.now + 30.0))
+    desk.account.adopt(held)  # No answer has told the server's time yet.
+    late = replace(DEAD, server_time=desk.now + LIFETIME_S)
+    play(
+        desk.flow.request(read()),
+        (Sending("a"), late),
+        *desk.until_noted(held, glance=True),
+        (Exchange, reply("b", desk.now)),
+        Save,
+        Leave(),
+        TokenRenewed,
+        (Sending("b"), FINE),
+        LockStore,
+        UnlockStore,
+    )
+    assert not desk.account.known.throttle.forced_at
+
+
+@pytest.mark.parametrize("answer", [REFUSED, DEAD])
+def test_the_odd_refusals_of_another_program_hold_nobody_off_whose_token_worked(
+    answer: ResponseSummary,
+) -> None:
+    """A read was accepted with this very token, so its refusal is news: a new token, at once."""
+    desk, stored = held_off(shared=True)
+    play(desk.flow.request(read()), (Sending("a"), FINE))
+    assert desk.account.forced_wait(KIND) == 0.0
+    assert desk.account.forced_wait("GET /v2/word") == 30.0
+    throttle = stored.throttle.forced(desk.now)
+    play(
+        desk.flow.request(read()),
+        (Sending("a"), answer),
+        *desk.until_noted(stored, glance=True),
+        *desk.exchanged(stored, "b", stored.token, throttle=throttle),
+        TokenRenewed,
+        (Sending("b"), FINE),
+        *shown_to_help(desk, replace(stored, throttle=throttle)),
+    )
+    assert desk.account.forced_wait("GET /v2/word") == 0.0
+
+
+def test_a_new_token_has_to_be_proven_anew() -> None:
+    """Or a hundred kinds that break at once would force a hundred renewals."""
+    desk, stored = held_off()
+    play(desk.flow.request(read()), (Sending("a"), FINE))
+    after = stored.throttle.did_not_help(desk.now, "GET /v2/word", forced=False)
+    desk.account.adopt(replace(desk.record("b", 2), throttle=after))
+    assert desk.account.forced_wait(KIND) == 30.0
+
+
+def test_what_an_older_token_had_accepted_proves_nothing() -> None:
+    """The answer came after another token had."""
+    desk, stored = held_off()
+    flow = desk.flow.request(read())
+    advance(flow)
+    desk.account.adopt(replace(desk.record("b", 2), throttle=stored.throttle))
+    with pytest.raises(StopIteration):
+        advance(flow, FINE)
+    assert desk.account.forced_wait(KIND) == 30.0
+
+
+def test_an_answer_of_a_server_in_trouble_proves_nothing() -> None:
+    """A 503 may come from a gateway that knows no token; nor does it end its own kind's wait."""
+    desk = Desk()
+    desk.having("a", throttle=ineffective(KIND, desk.now + 30.0))
+    play(desk.flow.request(read()), (Sending("a"), ResponseSummary(503)))
+    play(desk.flow.request(read("/v2/word")), (Sending("a"), ResponseSummary(503)))
+    assert desk.account.forced_wait(KIND) == 30.0
+    assert desk.account.forced_wait("GET /v2/word") == 30.0
+
+
+def test_a_record_of_what_works_does_not_grow_without_end() -> None:
+    """Where identifiers look like words, the first 64 kinds count."""
+    desk, _ = held_off()
+    for number in range(100):
+        word = chr(97 + number // 26) + chr(97 + number % 26)
+        play(desk.flow.request(read(f"/v2/{word}")), (Sending("a"), FINE))
+    assert desk.account.forced_wait("GET /v2/aa") == 0.0
+    assert desk.account.forced_wait("GET /v2/dv") == 30.0
 
 
 def test_a_refusal_that_a_lost_exchange_explains_is_not_counted_towards_contention() -> None:
@@ -252,7 +351,7 @@ def test_an_exposed_token_is_replaced_although_forced_renewals_wait() -> None:
         TokenRenewed,
         (Sending("b"), FINE),
     )
-    assert desk.account.forced_wait(KIND) == 30.0
+    assert desk.account.forced_wait("GET /v2/other") == 30.0
 
 
 def test_what_another_flow_has_noted_already_is_not_written_down_again() -> None:
