@@ -184,6 +184,7 @@ async def test_its_lock_is_released_where_a_request_is_cancelled(
     assert simulator.counters.spent_refresh_reused == 0
 
 
+@pytest.mark.hazard(47)
 async def test_a_renewal_goes_on_and_releases_its_lock_where_a_request_is_cancelled(
     auth: CoboOAuth, simulator: CoboSimulator, store: AwaitedStore
 ) -> None:

@@ -124,6 +124,7 @@ class TestSafeClient:
         with pytest.raises(ConfigurationError, match=option):
             make_auth(running).async_client(**options)
 
+    @pytest.mark.hazard(63)
     def test_no_call_can_tell_it_to(self, here: CoboSimulator, make_auth: MakesAuth) -> None:
         """Nothing is sent then; what it does anyway may be said."""
         with make_auth(here).client() as client:
@@ -135,6 +136,7 @@ class TestSafeClient:
             assert here.log == []
             client.send(request, follow_redirects=False).raise_for_status()
 
+    @pytest.mark.hazard(63)
     @pytest.mark.anyio
     async def test_no_call_of_a_task_can_tell_it_to(
         self, here: CoboSimulator, make_auth: MakesAuth
