@@ -268,7 +268,7 @@ class AsyncOpened:
 
 # ---------------------------------------------------------------- answers to the caller's own
 class TestAnswers:
-    @pytest.mark.hazard(41)
+    @pytest.mark.hazard(41, 62)
     @pytest.mark.parametrize("size", [0, 1, 1000, LIMIT])
     @pytest.mark.parametrize("whole", [False, True])
     def test_a_usual_answer_is_read_and_left_for_the_caller(
@@ -286,7 +286,7 @@ class TestAnswers:
                 assert read_answer(response) == LONG[:size]
                 assert response.elapsed.total_seconds() >= 0
 
-    @pytest.mark.hazard(41)
+    @pytest.mark.hazard(41, 62)
     @pytest.mark.parametrize("size", [0, 1, 1000, LIMIT])
     @pytest.mark.parametrize("whole", [False, True])
     async def test_the_same_for_async_clients(
@@ -303,6 +303,7 @@ class TestAnswers:
                 assert await aread_answer(response) == LONG[:size]
                 assert response.elapsed.total_seconds() >= 0
 
+    @pytest.mark.hazard(62)
     @pytest.mark.parametrize("whole", [False, True])
     @pytest.mark.parametrize("way", [*CODINGS, "garbled", "endless coding"])
     def test_what_comes_over_the_wire_can_be_streamed_after_us(
@@ -325,6 +326,7 @@ class TestAnswers:
                 downloaded = response.num_bytes_downloaded
                 assert downloaded in {0, len(canned.said.body)}
 
+    @pytest.mark.hazard(62)
     @pytest.mark.parametrize("way", [*CODINGS, "garbled"])
     async def test_what_comes_over_the_wire_can_be_streamed_by_tasks(
         self, canned: Canned, way: str
@@ -715,6 +717,7 @@ def bombs() -> dict[str, bytes]:
 
 
 class TestDecoding:
+    @pytest.mark.hazard(61)
     @pytest.mark.parametrize("name", list(zeros(0)))
     def test_a_bomb_does_not_go_off(self, bombs: dict[str, bytes], name: str) -> None:
         """Hazard 61: what is unpacked is bounded while it is unpacked, at each stage."""
@@ -726,6 +729,7 @@ class TestDecoding:
             tracemalloc.stop()
         assert peak < MIB
 
+    @pytest.mark.hazard(61)
     @pytest.mark.parametrize("name", list(zeros(0)))
     def test_a_bomb_in_an_answer_is_the_callers(
         self, canned: Canned, bombs: dict[str, bytes], name: str
@@ -771,6 +775,7 @@ class TestDecoding:
         body = ReplyBody(zstd_of(b"one, ") + zstd_of(b"two"))
         assert taken(decode(body, ["zstd"], LIMIT)) == b"one, two"
 
+    @pytest.mark.hazard(61)
     @pytest.mark.parametrize("name", ["backports.zstd", "zstandard"])
     def test_zstd_is_decoded_by_whatever_is_there(
         self, monkeypatch: pytest.MonkeyPatch, name: str

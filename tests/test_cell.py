@@ -65,6 +65,7 @@ def test_who_comes_second_begins_again() -> None:
     assert cell.value == ["theirs", "ours"]
 
 
+@pytest.mark.hazard(54)
 def test_an_interrupted_change_is_made_or_not() -> None:
     """One that was cut off between its two steps is found by whoever comes next."""
     cell: Cell[int] = Cell(int)
@@ -87,6 +88,7 @@ def process(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return be
 
 
+@pytest.mark.hazard(80)
 def test_a_forked_child_begins_anew_and_the_parent_goes_on(process: Callable[[int], None]) -> None:
     """Whichever of them looks or changes first."""
     cell: Cell[int] = Cell(int)

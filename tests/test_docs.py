@@ -20,7 +20,7 @@ import sys
 import tomllib
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import httpx
 import pytest
@@ -40,6 +40,7 @@ from httpx_cobo_auth.events import (
     TokenTakenOver,
 )
 from httpx_cobo_auth.testing import CoboSimulator
+from httpx_cobo_auth.testing import _settings as simulator_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -215,6 +216,24 @@ def test_what_follows_is_as_documented() -> None:
     }
     for urgency in Urgency:
         assert f"\n| {urgency.name} " in page
+
+
+def test_settings_of_the_simulator_are_as_documented() -> None:
+    """Each has its row, with its default if that is a plain value; and so has each nonce check."""
+    page = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+    page = page.partition("\n## Settings\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`[^|]*) \| ([^|]*) \|", page, re.MULTILINE)
+    documented = {
+        name: default for names, default in rows for name in re.findall(r"`(\w+)`", names)
+    }
+    simulator = CoboSimulator()
+    for setting in dataclasses.fields(simulator_settings.Settings):
+        default = documented[setting.name].strip("`")
+        assert default in {"made up", "runs"} or ast.literal_eval(default) == setting.default
+        assert hasattr(simulator, setting.name)
+    _, literal = get_args(simulator_settings.NonceCheck)
+    for check in (*get_args(literal), True, False):
+        assert f"\n| `{check}` |" in page or f'\n| `"{check}"` |' in page
 
 
 def test_log_lines_are_as_documented(caplog: pytest.LogCaptureFixture) -> None:

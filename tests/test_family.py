@@ -41,6 +41,7 @@ def test_the_tests_run_over_the_family_of_this_pass() -> None:
     assert ours == {family.httpx} == {{"httpx": httpx, "httpx2": httpx2}[FAMILY]}
 
 
+@pytest.mark.hazard(77)
 async def test_a_client_may_be_built_in_an_event_loop_on_any_machine() -> None:
     """Either family looks for certificates then, in files; that is not held against the package."""
     auth = family.CoboOAuth(client_id="c", app_secret="00" * 32, org_id="o", environment="dev")
@@ -48,6 +49,7 @@ async def test_a_client_may_be_built_in_an_event_loop_on_any_machine() -> None:
         assert client.trust_env
 
 
+@pytest.mark.hazard(77)
 def test_settings_of_the_machine_are_forgotten() -> None:
     """Proxies, certificates, folders, keyrings, credentials: none reaches a test."""
     assert not [name for name in os.environ if OF_THE_MACHINE.fullmatch(name)]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tests.conftest import MakesAuth
 
 
+@pytest.mark.hazard(64)
 @pytest.mark.parametrize(
     "headers",
     [
@@ -38,6 +39,7 @@ def test_a_host_header_of_another_is_refused(
     assert simulator.counters.requests == 0
 
 
+@pytest.mark.hazard(64)
 @pytest.mark.parametrize("name", ["evil.example", b"evil.example"], ids=["text", "bytes"])
 def test_another_name_in_tls_is_refused(
     name: str | bytes, simulator: CoboSimulator, make_auth: MakesAuth

@@ -75,6 +75,7 @@ class TestClocks:
             clock.advance(1)
             assert source.next() == (START + second) * 1000
 
+    @pytest.mark.hazard(69)
     @pytest.mark.parametrize("seconds", [6.0, 180.0, 7200.0, 40 * 86400.0])
     def test_after_a_suspend_nonces_are_the_time_again(
         self, clock: SteppedClock, source: NonceSource, seconds: float
@@ -98,6 +99,7 @@ class TestClocks:
             clock.suspend(3600)
             assert source.seconds_behind(START) == pytest.approx(0)
 
+    @pytest.mark.hazard(69)
     def test_a_suspend_after_the_clock_was_set_back_counts_as_one(
         self, clock: SteppedClock, source: NonceSource
     ) -> None:
@@ -107,6 +109,7 @@ class TestClocks:
         clock.suspend(180)
         assert source.next() == (START + 180) * 1000
 
+    @pytest.mark.hazard(31, 69)
     def test_what_the_server_corrected_stays_corrected_over_a_suspend(
         self, clock: SteppedClock, source: NonceSource
     ) -> None:
@@ -151,6 +154,7 @@ class TestClocks:
 
 
 class TestCorrections:
+    @pytest.mark.hazard(66)
     @pytest.mark.parametrize("took", [0.0, 1.0, 61.0, 300.0])
     def test_an_answer_that_took_long_is_no_clock_that_is_off(
         self, clock: SteppedClock, source: NonceSource, took: float
@@ -165,6 +169,7 @@ class TestCorrections:
             assert source.seconds_behind(edge, base, sent_at) == pytest.approx(off)
             assert source.seconds_behind(sent + off, base) == pytest.approx(off - took)
 
+    @pytest.mark.hazard(66, 69)
     def test_an_answer_that_was_slept_over_is_no_clock_that_is_off(
         self, clock: SteppedClock, source: NonceSource
     ) -> None:
@@ -213,6 +218,7 @@ class Shouting:
 
 
 class TestSources:
+    @pytest.mark.hazard(67)
     def test_no_nonce_is_used_twice_with_a_key_whatever_else_differs(self) -> None:
         """Hazard 67: clocks, environments, spellings of the key, threads; corrected meanwhile."""
         signers: list[Signer] = [Ed25519Signer(SECRET), Shouting()]
@@ -233,6 +239,7 @@ class TestSources:
         assert len(set(drawn)) == len(drawn) == 4000
         assert NonceSource(SteppedClock(), "another").next() == START * 1000
 
+    @pytest.mark.hazard(67)
     def test_sources_go_with_their_last_user(self) -> None:
         """Hazard 67: nothing of a clock is kept, and of nonces a bounded number."""
         clock = SteppedClock()
@@ -263,6 +270,7 @@ def makes_nonces(file: str) -> bool:
 
 
 class TestInterrupts:
+    @pytest.mark.hazard(54)
     def test_an_interrupt_between_any_two_bytecodes_holds_nobody_up(self) -> None:
         """Hazard 54: afterwards nonces go on in every thread, and none comes twice."""
         drawn: list[int] = []
@@ -288,6 +296,7 @@ class TestInterrupts:
         assert moment > 200
         assert len(set(drawn)) == len(drawn)
 
+    @pytest.mark.hazard(80)
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
     def test_a_child_forked_without_pythons_hooks_draws_on(self) -> None:
         """Hazard 80: there is no lock of which it could have a copy that is held."""

@@ -189,6 +189,13 @@ class TestObjects:
         assert repr(app) == "PortalApp('dev', organizations=2)"
         assert type(over_httpx2.PortalApp(**APP).org("x")) is over_httpx2.CoboOAuth
 
+    @pytest.mark.hazard(76)
+    def test_an_organization_in_capitals_is_the_same(self) -> None:
+        """A UUID has one spelling here: one account, and one token."""
+        app, one = portal(), str(uuid.UUID(int=2**127 + 0xABC))
+        assert app.org(one.upper()) is app.org(uuid.UUID(one)) is app.org(one)
+        assert app.org(one.upper()).org_id == one
+
     def test_objects_of_one_store_share_what_they_know(self) -> None:
         """Gate and state belong to store, environment, client and organization."""
         store = MemoryStore()

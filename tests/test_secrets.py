@@ -38,6 +38,7 @@ from tests.family import CoboAuth, CoboOAuth, PortalApp, httpx
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+    from typing import Literal
 
     from httpx_cobo_auth._protocol.records import Record, StoreKey, Version
     from httpx_cobo_auth.events import Event
@@ -352,6 +353,59 @@ def test_when_the_api_fails(life: Life, *, verify: bool, safe: bool) -> None:
                 client.get(url)
         life.search(auth)
     assert len(life.errors) >= 5
+
+
+class Quoting(httpx.BaseTransport):
+    """Raises what httpcore raises for a reply without its blank line: with the reply in it."""
+
+    def __init__(self, simulator: CoboSimulator) -> None:
+        self.simulator = simulator
+        self.quotes = True
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = self.simulator.handle_request(request)
+        if self.quotes and request.url.path.endswith("/oauth/token"):
+            message = f"illegal header line: {bytearray(response.read())}"
+            raise httpx.RemoteProtocolError(message)
+        return response
+
+
+@pytest.mark.hazard(59)
+def test_when_a_transport_quotes_the_reply(life: Life) -> None:
+    """Its type is told, and its text is not; tokens in it may live for a month."""
+    auth, transport = life.auth(), Quoting(life.simulator)
+    with client_of(auth, transport, safe=True) as client:
+        with life.minding(TokenEndpointError):
+            client.get("/wallets")
+        transport.quotes = False
+        life.clock.advance(60)
+        life.keep(client.get("/wallets"))
+        life.clock.advance(HALF_A_DAY)
+        transport.quotes = True
+        with life.minding(TokenEndpointError):
+            client.get("/wallets")
+        life.search(auth)
+    assert all("RemoteProtocolError" in str(error) for error in life.errors)
+
+
+@pytest.mark.hazard(60)
+@pytest.mark.parametrize("kind", ["drop", "hang"])
+def test_when_an_exchange_breaks_off_in_a_call(life: Life, kind: Literal["drop", "hang"]) -> None:
+    """httpx's own error has the exchange's request, which is emptied by then."""
+    auth, simulator = life.auth(), life.simulator
+    with client_of(auth, simulator, safe=False) as client:
+        life.keep(client.get("/wallets"))
+        refresh_token = token_of(auth).refresh_token
+        assert refresh_token is not None
+        life.clock.advance(HALF_A_DAY)
+        simulator.inject("token", kind, method="POST")
+        with pytest.raises(httpx.TransportError) as raised:
+            client.get("/wallets")
+        assert refresh_token.encode() in simulator.log[-1].body
+        request = raised.value.request
+        shown = [repr(vars(request)), repr(vars(request.stream)), repr(request.headers.raw)]
+        assert refresh_token not in f"{shown} {request.url} {request.read()!r}"
+        life.keep(client.get("/wallets")).raise_for_status()
 
 
 class FailingStore(MemoryStore):

@@ -439,6 +439,7 @@ HYPHENATED = {"Biz-Timestamp": "1", "Biz-Resp-Signature": "aa"}
 UNDERSCORED = {"BIZ_TIMESTAMP": "2", "BIZ_RESP_SIGNATURE": "bb"}
 
 
+@pytest.mark.hazard(73)
 @pytest.mark.parametrize(
     ("headers", "found"),
     [

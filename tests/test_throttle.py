@@ -29,7 +29,7 @@ def forced(*ago: float) -> RenewalThrottle:
     return RenewalThrottle(forced_at=tuple(NOW - seconds for seconds in ago))
 
 
-@pytest.mark.hazard(27)
+@pytest.mark.hazard(27, 56)
 @pytest.mark.parametrize(
     ("method", "path", "kind"),
     [

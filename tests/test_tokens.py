@@ -121,7 +121,7 @@ class TestStates:
 
 
 class TestSteps:
-    @pytest.mark.hazard(31)
+    @pytest.mark.hazard(31, 69)
     @pytest.mark.parametrize("lifetime", LIFETIMES)
     @pytest.mark.parametrize("step", [-24 * HOUR, -HOUR, -1.0])
     def test_a_clock_set_back_lengthens_no_life(
@@ -143,7 +143,7 @@ class TestSteps:
         assert held.state(clock) is TokenState.EXPIRED
         assert not held.is_fresh(clock)
 
-    @pytest.mark.hazard(31)
+    @pytest.mark.hazard(31, 57)
     def test_a_clock_that_is_behind_lengthens_no_stored_life(self, clock: ManualClock) -> None:
         """Another host wrote the record, and its clock is half a minute ahead of ours."""
         held = HeldToken(issued(600, at=START + 30), 1).timed(clock, 0.0)
@@ -151,7 +151,7 @@ class TestSteps:
         clock.advance(600)
         assert held.state(clock) is TokenState.EXPIRED
 
-    @pytest.mark.hazard(31)
+    @pytest.mark.hazard(31, 69)
     def test_a_stored_token_from_the_future_has_an_unknown_age(self, clock: ManualClock) -> None:
         """Our clock was set back since, or is wrong: it may have died long ago."""
         held = HeldToken(issued(600, at=START + 61), 1).timed(clock, 0.0)
@@ -325,6 +325,7 @@ class TestReplies:
         token = parse(without("token_type", "scope", "refresh_token"))
         assert token == Token(access_token=ACCESS, expires_at=START + 43199, obtained_at=START)
 
+    @pytest.mark.hazard(72)
     @pytest.mark.parametrize("body", [without("expires_in"), reply(expires_in=None)])
     @pytest.mark.parametrize("lifetime", [None, 5.0, 43199.0])
     def test_a_missing_lifetime_is_a_documented_one(
@@ -348,6 +349,7 @@ class TestReplies:
         assert isinstance(token, Token)
         assert token.lifetime == 7
 
+    @pytest.mark.hazard(58)
     @pytest.mark.parametrize("body", [reply(), b"[" + reply() + b"]", reply()[:-1]])
     def test_a_reply_is_read_once_and_shows_nothing(self, body: bytes) -> None:
         """Hazard 58: in a holder that is emptied; neither it nor what is read shows a token."""
@@ -359,6 +361,7 @@ class TestReplies:
         with pytest.raises(TypeError, match="cannot be pickled or copied"):
             pickle.dumps(held)
 
+    @pytest.mark.hazard(58)
     def test_no_frame_shows_a_reply_wherever_reading_is_interrupted(self) -> None:
         """Hazard 58: an exception of a signal handler at any bytecode of the package's.
 

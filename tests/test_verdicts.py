@@ -445,6 +445,7 @@ class TestFaults:
         result = failure(ExchangeFault(error, unsent=False))
         assert (result.outcome, result.error) == (Outcome.EXPOSED, error)
 
+    @pytest.mark.hazard(78)
     def test_what_a_cache_answered_is_no_answer(self) -> None:
         """Whatever it says: it is old. The error says whom to tell."""
         for status in (200, 400):

@@ -73,8 +73,9 @@ def renew(account: Account, settings: Settings, request: RenewalRequest) -> Flow
     except CoboAuthError as error:
         failure = error
         renewal.failed(error)
-    # An optional attempt is a short one: what it failed of is nothing for others to raise.
-    yield from Leave(None if request.optional else failure)
+    # An optional attempt is a short one: what it failed of is nothing for others to raise. What is
+    # left for them is a copy: a traceback would keep this caller's request and body alive.
+    yield from Leave(None if request.optional else copy.copy(failure))
     for event in renewal.reports.events:
         yield from Emit(event)
     if failure is None or request.optional:

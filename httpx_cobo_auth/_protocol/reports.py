@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, TypedDict
 
 from httpx_cobo_auth.events import (
@@ -62,11 +63,14 @@ class RenewalReports:
     def failed(self, error: CoboAuthError) -> None:
         """No token was issued."""
         usable = self._account.usable is not None
-        self.events.append(RenewalFailed(error=error, still_usable=usable, **self._whose()))
+        # Without a traceback: whoever keeps the event must not keep requests and their bodies.
+        event = RenewalFailed(error=copy.copy(error), still_usable=usable, **self._whose())
+        self.events.append(event)
 
     def save_failed(self, generation: int, error: CoboAuthError) -> None:
         """A record could not be saved."""
-        self.events.append(SaveFailed(generation=generation, error=error, **self._whose()))
+        event = SaveFailed(generation=generation, error=copy.copy(error), **self._whose())
+        self.events.append(event)
 
     def contention(self, hold_off: float) -> None:
         """Renewals come too often."""

@@ -248,6 +248,7 @@ class TestOwner:
             await aall_well(client, expired_auth, running)
         assert running.counters.exchanges == (3 if way == "auth=" else 2)
 
+    @pytest.mark.hazard(47)
     async def test_a_renewal_asked_for(
         self, expired_auth: CoboOAuth, hold: Hold, running: CoboSimulator
     ) -> None:
@@ -604,7 +605,7 @@ class TestAbandoned:
         until(lambda: running.counters.refreshes == 1)
         all_well(auth, running, transport=running)
 
-    @pytest.mark.hazard(10)
+    @pytest.mark.hazard(10, 86)
     @pytest.mark.parametrize("resumed", [False, True])
     def test_with_an_event_loop_that_rests(
         self,
@@ -670,6 +671,24 @@ class TestAbandoned:
             ticking.advance(running.token_lifetime)
             client.get("/wallets").raise_for_status()
             assert running.counters.refreshes == 2
+
+    @pytest.mark.hazard(49)
+    @pytest.mark.parametrize("short_first", [True, False])
+    def test_each_of_two_auth_objects_goes_by_its_own_limits(
+        self, *, short_first: bool, running: CoboSimulator, make_auth: MakesAuth
+    ) -> None:
+        """They share token and lock; the lock lasts for whoever takes it."""
+        limits = [Timeouts(exchange=2, early_exchange=1, lock=3, drain=0.2, grace=0.1), Timeouts()]
+        store = LapsingStore()
+        auths = [
+            make_auth(running, store=store, timeouts=timeouts)
+            for timeouts in (limits if short_first else reversed(limits))
+        ]
+        for auth in (*auths, *auths):
+            running.revoke_tokens()
+            with auth.client(transport=running) as client:
+                client.get("/wallets").raise_for_status()
+        assert running.counters.spent_refresh_reused == 0
 
 
 class TestInterrupted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -36,9 +37,9 @@ pytestmark = [
 LONGEST_S = 20
 
 
-def in_child(work: Callable[[], object]) -> int:
+def in_child(work: Callable[[], object], fork: Callable[[], int] = os.fork) -> int:
     """Fork, do it in the child, and give the child's process ID."""
-    child = os.fork()
+    child = fork()
     if child == 0:
         status = 1
         try:
@@ -50,6 +51,11 @@ def in_child(work: Callable[[], object]) -> int:
         finally:
             os._exit(status)
     return child
+
+
+def without_hooks() -> int:
+    """Fork as uWSGI and some C extensions do, without Python's knowledge."""
+    return int(ctypes.PyDLL(None).fork())
 
 
 def ends_well(child: int) -> None:
@@ -179,8 +185,10 @@ class TestFlows:
 
 
 class TestTokens:
+    @pytest.mark.hazard(80)
+    @pytest.mark.parametrize("fork", [os.fork, without_hooks])
     def test_are_not_inherited_from_memory(
-        self, forgiving: CoboSimulator, make_auth: MakesAuth
+        self, fork: Callable[[], int], forgiving: CoboSimulator, make_auth: MakesAuth
     ) -> None:
         """A refresh token works once, for parent and child together: the child gets its own."""
         with forgiving.serve():
@@ -194,7 +202,7 @@ class TestTokens:
 
             with auth.client() as client:
                 before = auth.token(client).access_token
-                ends_well(in_child(ask))
+                ends_well(in_child(ask, fork))
                 assert auth.token(client).access_token == before
                 client.get("/wallets").raise_for_status()
         assert forgiving.counters.implicits == 2

@@ -335,6 +335,7 @@ class TestEventLoops:
         assert permits.drain(renewal)
         writes[0].release()
 
+    @pytest.mark.hazard(82)
     def test_whether_the_renewal_is_in_the_loop_that_this_thread_runs(
         self, permits: Permits
     ) -> None:
@@ -363,6 +364,7 @@ def interrupt_next_change(monkeypatch: pytest.MonkeyPatch, *, done: bool) -> Non
     monkeypatch.setattr(kind, "update", interrupted)
 
 
+@pytest.mark.hazard(54)
 class TestInterrupts:
     """What a signal handler raises may be kept, and with it the frame that it went through."""
 

@@ -123,7 +123,7 @@ class TestEventLoops:
         assert loop.is_alive()
         native.close()
 
-    @pytest.mark.hazard(14)
+    @pytest.mark.hazard(14, 86)
     def test_one_that_stands_still_is_gone_after_seconds(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -53,6 +53,7 @@ def test_what_it_raises_is_raised_where_it_is_waited_for(error: BaseException) -
         call.result()
 
 
+@pytest.mark.hazard(70)
 def test_a_store_that_hangs_costs_eight_threads() -> None:
     """However many calls there are; those given up before they began are never made."""
     release = threading.Event()
@@ -80,6 +81,7 @@ def test_a_store_that_hangs_costs_eight_threads() -> None:
     assert made == ["kept"]
 
 
+@pytest.mark.hazard(84)
 def test_where_no_thread_can_be_started_the_caller_makes_the_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from httpx_cobo_auth import Timeouts
+from httpx_cobo_auth import MemoryStore, Timeouts
 from tests.held import door_closed, until, waiting
 
 if TYPE_CHECKING:
@@ -244,3 +245,32 @@ class TestOrder:
                 client.get("/wallets").raise_for_status()
                 hold.release()
         assert running.counters.exchanges == 2
+
+    @pytest.mark.hazard(48)
+    def test_writes_wait_side_by_side_for_a_lock_that_is_held_elsewhere(
+        self,
+        running: CoboSimulator,
+        ticking: ManualClock,
+        make_auth: MakesAuth,
+        in_threads: RunsThreads,
+    ) -> None:
+        """Each for one limit, and not one behind the other; then with the current token."""
+        limit, writers, store = 0.3, 10, MemoryStore()
+        auth = make_auth(running, store=store, timeouts=Timeouts(early_exchange=limit))
+        with auth.client(transport=running) as client:
+            client.get("/wallets").raise_for_status()
+            ticking.advance(running.token_lifetime - 60)
+            lock = store.try_lock(auth._session.account.key, ttl=60)
+            assert lock is not None
+
+            def write() -> None:
+                client.post("/transactions/transfer", **transfer()).raise_for_status()
+
+            began = time.monotonic()
+            with in_threads(*[write] * writers):
+                pass
+            took = time.monotonic() - began
+            lock.release()
+        assert running.counters.executed_writes == writers
+        assert running.counters.exchanges == 1
+        assert took < limit * writers / 2

@@ -602,7 +602,7 @@ def test_a_500_1000_on_a_read_is_as_a_curable_401(method: str) -> None:
     )
 
 
-@pytest.mark.hazard(40)
+@pytest.mark.hazard(40, 45)
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "QUERY"])
 def test_a_500_1000_on_a_write_ends_the_flow_and_the_next_one_renews_first(method: str) -> None:
     """It may have run. As nothing is replayed, nothing shows that the renewal helped."""
@@ -706,7 +706,7 @@ def test_a_store_that_cannot_be_written_fails_no_request(step: str) -> None:
     assert desk.account.trust is Trust.REFUSED
 
 
-@pytest.mark.hazard(40)
+@pytest.mark.hazard(40, 52)
 @pytest.mark.parametrize("request_", [read(), write()], ids=["read", "write"])
 def test_a_token_sent_along_a_redirect_is_exposed_for_all(request_: Call) -> None:
     """The error is raised, and the record tells other processes not to use that token."""

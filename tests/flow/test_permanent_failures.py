@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -103,6 +105,24 @@ def test_an_app_that_was_uninstalled(rig: Rig, per_call_s: float) -> None:
     assert rig.send().status_code == 200
 
 
+@pytest.mark.hazard(68)
+@WAYS
+def test_a_refusal_that_is_remembered_keeps_no_request_alive(rig: Rig) -> None:
+    """With its body, that is: what is remembered is a copy without a traceback."""
+    rig.simulator.uninstall()
+
+    def attempt() -> weakref.ref[httpx.Request]:
+        request = rig.client.build_request("POST", "/echo", content=b"x" * 1024)
+        with pytest.raises(TokenRefusedError):
+            rig.client.send(request)
+        return weakref.ref(request)
+
+    requests = [attempt() for _ in range(3)]
+    gc.collect()
+    assert [request() for request in requests] == [None] * 3
+    assert rig.simulator.counters.exchanges == 1
+
+
 @pytest.mark.hazard(43)
 @WAYS
 def test_two_auth_objects_that_share_no_store(
@@ -201,7 +221,7 @@ def test_that_renewal_is_not_held_to_be_in_vain(
     assert rig.simulator.counters.issued == 3
 
 
-@pytest.mark.hazard(27)
+@pytest.mark.hazard(27, 46)
 def test_attempts_are_spaced_ever_further_while_the_endpoint_does_not_recover(
     sleeps_pass: Callable[[ManualClock], None],
 ) -> None:

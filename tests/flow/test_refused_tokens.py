@@ -288,6 +288,7 @@ DISTRUST = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.hazard(52)
 @DISTRUST
 def test_a_token_that_is_not_trusted_is_renewed_before_a_read_is_sent(trust: TokenTrust) -> None:
     """Whoever learned it, in whichever process: it would be refused, or is in others' hands."""
@@ -295,6 +296,7 @@ def test_a_token_that_is_not_trusted_is_renewed_before_a_read_is_sent(trust: Tok
     assert advance(flow) == Enter(93.0)
 
 
+@pytest.mark.hazard(45)
 @DISTRUST
 def test_a_token_that_is_not_trusted_is_renewed_before_a_write_is_sent(trust: TokenTrust) -> None:
     """It is not repeated, so it had better not be refused."""
@@ -302,6 +304,7 @@ def test_a_token_that_is_not_trusted_is_renewed_before_a_write_is_sent(trust: To
     assert [advance(flow) for _ in range(3)] == [BeginWrite(), EndWrite(), Enter(93.0)]
 
 
+@pytest.mark.hazard(46)
 @DISTRUST
 def test_attempts_that_failed_keep_others_from_trying_at_once(trust: TokenTrust) -> None:
     """In whichever process: the request goes out as it is, until the next attempt may be made."""

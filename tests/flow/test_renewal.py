@@ -305,6 +305,7 @@ def test_a_refresh_token_is_in_doubt_where_an_exchange_without_a_note_was_lost()
     )
 
 
+@pytest.mark.hazard(50)
 @pytest.mark.parametrize("early", [True, False])
 def test_a_note_whose_saving_is_in_doubt_is_read_back(*, early: bool) -> None:
     """It is there: the refresh token is spent as if the store had answered."""
@@ -328,6 +329,7 @@ def test_a_note_whose_saving_is_in_doubt_is_read_back(*, early: bool) -> None:
     )
 
 
+@pytest.mark.hazard(50)
 def test_a_token_whose_saving_is_in_doubt_is_not_saved_again() -> None:
     """The conflict comes of our own first try, whose answer was lost."""
     desk = Desk()
@@ -579,6 +581,7 @@ def test_an_interrupted_note_is_not_taken_back_by_who_did_not_send() -> None:
     )
 
 
+@pytest.mark.hazard(47)
 def test_an_abandoned_exchange_has_failed_for_all_until_a_refusal_shows_that_it_did_not() -> None:
     """Others go on with the token that they have; once it is refused, it is replaced at once."""
     desk = Desk()
@@ -1172,6 +1175,7 @@ def test_renew_shares_an_exchange_that_began_after_the_call() -> None:
     assert ended.value.value is desk.held
 
 
+@pytest.mark.hazard(57)
 @pytest.mark.parametrize("here", [True, False], ids=["here", "elsewhere"])
 def test_renew_does_not_share_an_exchange_that_began_before_the_call(*, here: bool) -> None:
     """It may have been answered before the permission changed."""

@@ -78,6 +78,18 @@ def test_errors_are_typed() -> None:
             method(rig.client)
 
 
+@pytest.mark.hazard(75)
+@SYNC
+def test_renew_asks_although_a_refusal_is_remembered(plain: bool) -> None:  # noqa: FBT001
+    """The organization has installed the app meanwhile, and the program was told."""
+    rig = Rig(plain=plain)
+    rig.simulator.uninstall()
+    with pytest.raises(TokenRefusedError):
+        rig.send()
+    rig.simulator.install()
+    assert same(rig, rig.auth.renew(rig.client))
+
+
 def test_forget_drops_the_token_here_and_in_the_store() -> None:
     """The next request gets a first one, with a higher generation."""
     rig = Rig()

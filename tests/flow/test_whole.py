@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from httpx_cobo_auth import MemoryStore
+from httpx_cobo_auth._protocol.records import Record
 from httpx_cobo_auth._protocol.signing import Ed25519Signer
 from httpx_cobo_auth.errors import RedirectedError
 from httpx_cobo_auth.testing import CoboSimulator
@@ -261,3 +263,95 @@ def test_without_a_token_there_is_none_to_renew_after_a_redirect() -> None:
         with pytest.raises(RedirectedError):
             client.get("/wallets", auth=auth)
         assert client.get("/wallets", auth=auth).status_code == 200
+
+
+@pytest.mark.hazard(51)
+@WAYS
+def test_a_stale_token_found_in_the_store_is_renewed_early(plain: bool) -> None:  # noqa: FBT001
+    """By a program that has just begun, as by one that goes on; and once, however many begin."""
+    runs = [Rig(plain=plain)]
+    runs[0].send()
+    runs[0].grow_stale()
+    for _ in range(3):
+        run = Rig(plain=plain, simulator=runs[0].simulator, clock=runs[0].clock)
+        MemoryStore.save(run.store, run.key, runs[-1].stored, expected=Record().version)
+        assert run.send().status_code == 200
+        runs.append(run)
+    assert runs[0].simulator.counters.refreshes == 1
+    assert runs[0].simulator.counters.exchanges == 2
+
+
+class KeyService:
+    """Signs, unless it is being restarted."""
+
+    def __init__(self, secret: str) -> None:
+        self._key = Ed25519Signer(secret)
+        self.public_key = self._key.public_key
+        self.is_up = True
+
+    def sign(self, digest: bytes) -> bytes:
+        """Sign, or fail."""
+        if not self.is_up:
+            message = "the key service is being restarted"
+            raise RuntimeError(message)
+        return self._key.sign(digest)
+
+
+@pytest.mark.hazard(53)
+@WAYS
+def test_a_signer_that_fails_early_costs_neither_a_call_nor_the_refresh_token(
+    plain: bool,  # noqa: FBT001
+) -> None:
+    """The current token goes on, and no pending exchange is left: nothing was sent."""
+    rig = Rig(plain=plain)
+    signer = KeyService(rig.simulator.app_secret)
+    auth = CoboOAuth(
+        client_id=rig.simulator.client_id,
+        app_secret=signer,
+        org_id=rig.simulator.org_id,
+        environment=rig.simulator.environment,
+        store=rig.store,
+        clock=rig.clock,
+    )
+    with (
+        auth.client(transport=rig.wire)
+        if not plain
+        else httpx.Client(
+            auth=auth, base_url=auth.environment.base_url, transport=rig.wire
+        ) as client
+    ):
+        first = auth.token(client)
+        rig.grow_stale()
+        signer.is_up = False
+        assert auth.token(client) == first
+    assert rig.stored.pending is None
+    signer.is_up = True
+    rig.clock.advance(60)
+    rig.send()
+    assert rig.simulator.counters.refreshes == 1
+    assert rig.simulator.counters.implicits == 1
+
+
+@pytest.mark.hazard(87)
+@WAYS
+def test_a_head_outlives_a_dead_token_that_its_answer_cannot_name(
+    plain: bool,  # noqa: FBT001
+) -> None:
+    """A 500 to HEAD has no body, and so no code: it is renewed for, as for 500/1000."""
+    rig = Rig(plain=plain)
+    rig.send()
+    rig.simulator.revoke_tokens()
+    assert rig.send("HEAD", "/echo").status_code == 200
+    assert rig.simulator.counters.exchanges == 2
+
+
+@pytest.mark.hazard(87)
+@WAYS
+def test_a_head_that_always_fails_is_seldom_renewed_for(plain: bool) -> None:  # noqa: FBT001
+    """Ten faults of the server that look alike: the first renewal did not help."""
+    rig = Rig(plain=plain)
+    rig.send()
+    with rig.simulator.inject("api", status=500, times=None, method="HEAD"):
+        for _ in range(10):
+            assert rig.send("HEAD", "/echo").status_code == 500
+    assert rig.simulator.counters.exchanges <= 3

@@ -27,6 +27,7 @@ def proxy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
         yield url
 
 
+@pytest.mark.hazard(89)
 @pytest.mark.usefixtures("proxy")
 @pytest.mark.parametrize("exempt", [None, "", "intra.example", "*"])
 def test_a_client_made_meanwhile_reaches_it(
@@ -50,6 +51,7 @@ def test_a_client_made_meanwhile_reaches_it(
     assert dict(os.environ) == before
 
 
+@pytest.mark.hazard(89)
 @pytest.mark.usefixtures("proxy")
 @pytest.mark.anyio
 async def test_an_async_client_does(simulator: CoboSimulator, make_auth: MakesAuth) -> None:

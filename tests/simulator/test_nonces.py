@@ -66,6 +66,7 @@ def test_any_text_is_a_nonce_where_so_set(
         assert response.status_code == 200
 
 
+@pytest.mark.hazard(74)
 @pytest.mark.parametrize("check", MODES, ids=str)
 def test_another_request_may_have_the_same_nonce_or_not(
     app: App, bearer: str, check: NonceCheck

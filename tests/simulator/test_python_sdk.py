@@ -122,6 +122,7 @@ def test_the_sdk_makes_transfers(served: CoboSimulator, sdk: Sdk) -> None:
     assert served.counters.executed_writes == 1
 
 
+@pytest.mark.hazard(74)
 def test_the_sdk_may_call_twice_within_a_millisecond(
     served: CoboSimulator, sdk: Sdk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

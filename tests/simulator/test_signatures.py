@@ -99,6 +99,7 @@ class TestSignature:
         timestamp = app.send("GET", "/v2/echo", bearer=bearer).headers["Biz-Timestamp"]
         assert int(timestamp) == int(clock.time() * 1000)
 
+    @pytest.mark.hazard(73)
     @pytest.mark.parametrize(
         ("time_header", "signature_header"),
         [("Biz-Timestamp", "Biz-Resp-Signature"), ("BIZ_TIMESTAMP", "BIZ_RESP_SIGNATURE")],

@@ -47,6 +47,7 @@ def mount(volume: Path) -> None:
         path.chmod(mode(path) | (0o2770 if path.is_dir() else 0o660))
 
 
+@pytest.mark.hazard(81)
 @pytest.mark.parametrize("begin", ["load", "save", "lock"])
 def test_a_volume_with_fsgroup_is_put_right(
     store: FileStore, folder: Path, key: StoreKey, make_record: MakesRecords, begin: str
@@ -199,6 +200,7 @@ def fsync_failing(number: int) -> Callable[[int], None]:
     return fsync
 
 
+@pytest.mark.hazard(88)
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.EBADF, errno.ENOSYS, errno.EOPNOTSUPP])
 def test_a_folder_that_cannot_be_flushed_serves_all_the_same(
     folder: Path,
@@ -217,6 +219,7 @@ def test_a_folder_that_cannot_be_flushed_serves_all_the_same(
     assert FileStore(folder).load(key) == make_record()
 
 
+@pytest.mark.hazard(88)
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
 def test_a_folder_whose_flush_fails_is_an_error(
     store: FileStore,

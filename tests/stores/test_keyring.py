@@ -284,6 +284,7 @@ def test_the_lock_is_not_released_before_a_late_save_has_ended(
     del make_record
 
 
+@pytest.mark.hazard(84)
 def test_no_more_threads_is_a_typed_error(
     store: KeyringStore, key: StoreKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,7 @@ class NamedStore(FileStore):
     name = "none"
 
 
+@pytest.mark.hazard(71)
 @pytest.mark.parametrize("encryption_key", [None, ENCRYPTION_KEY])
 @pytest.mark.parametrize("again", [same, copy.copy, copy.deepcopy])
 def test_a_copy_of_a_file_store_is_the_same_store(
@@ -70,6 +71,7 @@ def load_elsewhere(store: FileStore, key: StoreKey) -> int:
     return record.generation if record else 0
 
 
+@pytest.mark.hazard(71)
 def test_a_spawned_process_gets_the_same_store(
     tmp_path: Path, key: StoreKey, make_record: MakesRecords
 ) -> None:

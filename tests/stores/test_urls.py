@@ -134,6 +134,7 @@ def test_a_missing_extra_is_named(url: str, extra: str, monkeypatch: pytest.Monk
         store_from_url(url)
 
 
+@pytest.mark.hazard(84)
 @pytest.mark.parametrize("url", ["file:~/tokens", "keyring:"])
 def test_without_a_home_the_error_says_so(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As for a service of no user's; and not as Python's ``RuntimeError``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,21 @@ def for_token(message: httpx.Request | httpx.Response) -> bool:
     """Tell whether it belongs to an exchange."""
     request = message if isinstance(message, httpx.Request) else message.request
     return request.url.path.endswith("/oauth/token")
+
+
+class Audit:
+    """A service that hooks report to. It is down when the first renewal is reported."""
+
+    is_down = False
+
+    def report(self, response: httpx.Response) -> None:
+        if for_token(response) and response.request.method == "POST" and not self.is_down:
+            self.is_down = True
+            message = "audit.example: connection refused"
+            raise httpx.ConnectError(message)
+
+    async def areport(self, response: httpx.Response) -> None:
+        self.report(response)
 
 
 class TestSee:
@@ -224,6 +240,41 @@ class TestRaise:
             assert not renewing(auth)
             client.get("/wallets").raise_for_status()
 
+    @pytest.mark.hazard(44)
+    def test_a_hook_that_cannot_connect_says_nothing_of_the_exchange(
+        self, simulator: CoboSimulator, make_auth: MakesAuth, make_client: MakesClient
+    ) -> None:
+        """Its ``ConnectError`` does not mean that the refresh token has not been sent."""
+        audit = Audit()
+        hooks: Any = {"response": [audit.report]}
+        with make_client(make_auth(simulator), transport=simulator, event_hooks=hooks) as client:
+            client.get("/wallets").raise_for_status()
+            simulator.revoke_tokens()
+            with contextlib.suppress(httpx.ConnectError):
+                client.get("/wallets")
+            client.get("/wallets").raise_for_status()
+        assert audit.is_down
+        assert simulator.counters.refreshes == 1
+        assert simulator.counters.spent_refresh_reused == 0
+
+    @pytest.mark.hazard(44)
+    @pytest.mark.anyio
+    async def test_an_async_hook_that_cannot_connect_says_nothing_of_it_either(
+        self, simulator: CoboSimulator, make_auth: MakesAuth, make_async_client: MakesAsyncClient
+    ) -> None:
+        """The same for tasks."""
+        audit = Audit()
+        auth, hooks = make_auth(simulator), {"response": [audit.areport]}
+        async with make_async_client(auth, transport=simulator, event_hooks=hooks) as client:
+            (await client.get("/wallets")).raise_for_status()
+            simulator.revoke_tokens()
+            with contextlib.suppress(httpx.ConnectError):
+                await client.get("/wallets")
+            (await client.get("/wallets")).raise_for_status()
+        assert audit.is_down
+        assert simulator.counters.refreshes == 1
+        assert simulator.counters.spent_refresh_reused == 0
+
 
 class TestAsk:
     """A request made inside of a hook never waits for its own parent."""
@@ -291,6 +342,7 @@ class TestAsk:
         assert running.counters.exchanges == 2
         assert running.counters.bounced_writes == 0
 
+    @pytest.mark.hazard(85)
     @pytest.mark.anyio
     @pytest.mark.parametrize("inner", ["GET", "POST"])
     async def test_inside_of_a_write_of_a_task(

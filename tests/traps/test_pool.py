@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
+from httpx_cobo_auth import Timeouts, TokenEndpointError
 from tests.family import httpx
 
 if TYPE_CHECKING:
@@ -147,3 +148,39 @@ def test_a_refusal_too_long_for_cobo_is_the_callers(
     assert (refused.status_code, len(refused.content)) == (401, 200_000)
     assert again.status_code == 200
     assert running.counters.exchanges == 1
+
+
+class TestUnsent:
+    """A caller's download holds the only connection, so an exchange gets none."""
+
+    LIMITS = Timeouts(request=0.2, exchange=1.0, early_exchange=0.5)
+
+    @pytest.mark.hazard(65)
+    def test_the_refresh_token_is_as_good_as_before(
+        self, running: CoboSimulator, make_auth: MakesAuth
+    ) -> None:
+        """It has not been sent: the next renewal is by that one."""
+        with running.serve():
+            auth = make_auth(running, timeouts=self.LIMITS)
+            with auth.client(limits=httpx.Limits(max_connections=1), timeout=20) as client:
+                client.get("/wallets").raise_for_status()
+                with client.stream("GET", "/wallets"), pytest.raises(TokenEndpointError):
+                    auth.renew(client)
+                auth.renew(client)
+        assert running.counters.refreshes == 1
+        assert running.counters.implicits == 1
+
+    @pytest.mark.hazard(65)
+    @pytest.mark.anyio
+    async def test_for_tasks(self, running: CoboSimulator, make_auth: MakesAuth) -> None:
+        """The same for tasks."""
+        with running.serve():
+            auth, limits = make_auth(running, timeouts=self.LIMITS), httpx.Limits(max_connections=1)
+            async with auth.async_client(limits=limits, timeout=20) as client:
+                (await client.get("/wallets")).raise_for_status()
+                async with client.stream("GET", "/wallets"):
+                    with pytest.raises(TokenEndpointError):
+                        await auth.arenew(client)
+                await auth.arenew(client)
+        assert running.counters.refreshes == 1
+        assert running.counters.implicits == 1

@@ -131,6 +131,7 @@ class TestSafeClient:
         with make_auth(running).client(transport=running, follow_redirects=False) as client:
             assert client.get("/wallets").status_code == 200
 
+    @pytest.mark.hazard(63)
     def test_no_call_can_tell_it_to(self, here: CoboSimulator, make_auth: MakesAuth) -> None:
         """Nothing is sent then; what it does anyway may be said."""
         with make_auth(here).client() as client:
@@ -142,6 +143,7 @@ class TestSafeClient:
             assert here.log == []
             client.send(request, follow_redirects=False).raise_for_status()
 
+    @pytest.mark.hazard(63)
     @pytest.mark.anyio
     async def test_no_call_of_a_task_can_tell_it_to(
         self, here: CoboSimulator, make_auth: MakesAuth

@@ -169,3 +169,20 @@ def test_a_mount(
     other = httpx.MockTransport(refuse)
     with make_client(make_auth(simulator), transport=other, mounts=mounts) as client:
         through_renewals(client, simulator, clock)
+
+
+@pytest.mark.hazard(79)
+def test_a_gateway_that_refuses_the_nameless(
+    simulator: CoboSimulator, clock: ManualClock, make_auth: MakesAuth, make_client: MakesClient
+) -> None:
+    """An exchange has the ``User-Agent`` of its client, as any other request."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.headers.get("User-Agent") != "payroll/3.1":
+            return httpx.Response(403, html="<h1>Request blocked</h1>")
+        return simulator.handle_request(request)
+
+    named: dict[str, Any] = {"headers": {"User-Agent": "payroll/3.1"}}
+    transport = httpx.MockTransport(handle)
+    with make_client(make_auth(simulator), transport=transport, **named) as client:
+        through_renewals(client, simulator, clock)
