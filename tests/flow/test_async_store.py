@@ -184,7 +184,6 @@ async def test_its_lock_is_released_where_a_request_is_cancelled(
     assert simulator.counters.spent_refresh_reused == 0
 
 
-<<<<<<< HEAD
 async def test_its_lock_is_released_where_a_task_is_cancelled_in_aforget(
     auth: CoboOAuth, store: AwaitedStore
 ) -> None:
@@ -199,9 +198,7 @@ async def test_its_lock_is_released_where_a_task_is_cancelled_in_aforget(
     assert store.released == 1
 
 
-=======
 @pytest.mark.hazard(47)
->>>>>>> docs
 async def test_a_renewal_goes_on_and_releases_its_lock_where_a_request_is_cancelled(
     auth: CoboOAuth, simulator: CoboSimulator, store: AwaitedStore
 ) -> None:

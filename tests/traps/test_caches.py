@@ -108,6 +108,7 @@ def filled(
     return cache
 
 
+@pytest.mark.hazard(78)
 class TestOneThatKeepsEachUrl:
     """It is passed by another URL that says the same."""
 
