@@ -128,6 +128,14 @@ class Renewal:
         return not self._request.optional or self._account.attempt_allowed()
 
     @property
+    def _failed_before(self) -> bool:
+        """Whether a token found in the store, in doubt, is to be renewed later: others tried.
+
+        One failure may be that of a process that died, whose successor renews at once.
+        """
+        return self._account.known.attempts.failures > 1 and not self._account.attempt_allowed()
+
+    @property
     def _held_off(self) -> bool:
         """Whether renewals that refusals ask for have to wait."""
         return self._forced and self._account.forced_wait(self._request.kind) > 0.0
@@ -160,8 +168,8 @@ class Renewal:
             return held
         if not self._in_time or self._held_off:
             return None
-        if request.urgency is Urgency.REQUIRED and account.usable and not account.attempt_allowed():
-            return None  # Found in the store, in doubt: no sooner than by those who had it before.
+        if request.urgency is Urgency.REQUIRED and account.usable and self._failed_before:
+            return None
         if (yield from Confirm()) or not (yield from self._writes_ended()):
             return None
         return (yield from self._exchange(record, expected, broken=broken))

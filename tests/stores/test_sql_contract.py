@@ -88,9 +88,6 @@ class TestSQLite(StoreContract):
         away.rename(self.path)
 
 
-class TestAsyncSQLite(TestSQLite):
+class TestAsyncEncryptedSQLite(TestSQLite):
     driver = "aiosqlite"
-
-
-class TestEncryptedSQLite(TestSQLite):
     options = {"encryption_key": "ab" * 32}  # noqa: RUF012 - not changed
