@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 __all__ = [
     "ContentionSuspected",
     "Event",
+    "RenewalAwaited",
     "RenewalFailed",
+    "RequestRefused",
+    "RequestReplayed",
     "SaveFailed",
     "TokenAcquired",
     "TokenChanged",
@@ -109,4 +112,44 @@ class ContentionSuspected(Event):
 
     """
 
+    hold_off: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewalAwaited(Event):
+    """A call had to wait for a renewal, for a tenth of a second at least.
+
+    Attributes:
+        seconds: how long.
+
+    """
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestReplayed(Event):
+    """Cobo refused a request because of its token or its nonce; it is sent again.
+
+    Attributes:
+        request: method, and path without identifiers.
+
+    """
+
+    request: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRefused(Event):
+    """Cobo refused a request because of its credentials; the caller gets that response.
+
+    Attributes:
+        request: method, and path without identifiers.
+        status: of the response.
+        hold_off: seconds before such a request may force the next renewal; 0 if it may at once.
+
+    """
+
+    request: str
+    status: int
     hold_off: float

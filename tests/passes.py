@@ -41,6 +41,7 @@ OWN_CHOICE = (
     "examples",
     "test_docs.py",
     "test_httpx2.py",
+    "test_opentelemetry.py",
     "test_packaging.py",
     "test_public_api.py",
     "test_site.py",

@@ -33,7 +33,10 @@ from httpx_cobo_auth._runtime.event_log import log
 from httpx_cobo_auth.errors import StoreError, TokenEndpointError
 from httpx_cobo_auth.events import (
     ContentionSuspected,
+    RenewalAwaited,
     RenewalFailed,
+    RequestRefused,
+    RequestReplayed,
     SaveFailed,
     TokenAcquired,
     TokenRenewed,
@@ -66,7 +69,7 @@ LINKING = [
     *sorted(file for file in (ROOT / ".github").rglob("*") if file.is_file()),
 ]
 VARIABLE = re.compile(r"[\"'](COBO_[A-Z_]+)[\"']")
-LOG_LINE = re.compile(r"^\| `([^`]*)` \| (INFO|WARNING) \|", re.MULTILINE)
+LOG_LINE = re.compile(r"^\| `([^`]*)` \| (DEBUG|INFO|WARNING) \|", re.MULTILINE)
 WHOSE: dict[str, Any] = {"base_url": "u", "client_id": "c", "org_id": "o", "at": 0.0}
 CREDENTIALS = {
     "client_id": "COBO_APP_CLIENT_ID",
@@ -242,7 +245,7 @@ def test_log_lines_are_as_documented(caplog: pytest.LogCaptureFixture) -> None:
     rows = LOG_LINE.findall(page)
     error = TokenEndpointError("no answer")
     renewed: dict[str, Any] = {"generation": 2, "expires_at": 1.0, **WHOSE}
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG, "httpx_cobo_auth")
     for event in (
         TokenAcquired(generation=1, expires_at=1.0, **WHOSE),
         TokenRenewed(**renewed),
@@ -251,6 +254,9 @@ def test_log_lines_are_as_documented(caplog: pytest.LogCaptureFixture) -> None:
         RenewalFailed(error=error, still_usable=False, **WHOSE),
         SaveFailed(generation=2, error=StoreError("disk full"), **WHOSE),
         ContentionSuspected(hold_off=30.0, **WHOSE),
+        RenewalAwaited(seconds=0.6, **WHOSE),
+        RequestReplayed(request="GET /v2/wallets", **WHOSE),
+        RequestRefused(request="GET /v2/wallets", status=500, hold_off=30.0, **WHOSE),
     ):
         log(event, None)
     assert len(rows) == len(caplog.records)

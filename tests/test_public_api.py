@@ -105,6 +105,7 @@ class TestNames:
         assert {name for name in events.__all__ if name != "Event"} == {
             *("TokenChanged", "TokenAcquired", "TokenRenewed", "TokenTakenOver"),
             *("RenewalFailed", "SaveFailed", "ContentionSuspected"),
+            *("RenewalAwaited", "RequestReplayed", "RequestRefused"),
         }
         testing = importlib.import_module("httpx_cobo_auth.testing")
         assert set(testing.__all__) == {

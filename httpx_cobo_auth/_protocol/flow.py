@@ -14,12 +14,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from httpx_cobo_auth._protocol.effects import BeginWrite, CorrectClock, EndWrite, Flow, Load, Send
+from httpx_cobo_auth._protocol.effects import (
+    BeginWrite,
+    CorrectClock,
+    Emit,
+    EndWrite,
+    Flow,
+    Load,
+    Send,
+)
 from httpx_cobo_auth._protocol.known import Urgency
 from httpx_cobo_auth._protocol.maintenance import forget, look_for_newer, save_later, write_down
 from httpx_cobo_auth._protocol.records import Trust
 from httpx_cobo_auth._protocol.renew import obtain
 from httpx_cobo_auth._protocol.renewal_request import RenewalRequest
+from httpx_cobo_auth._protocol.reports import request_refused, request_replayed
 from httpx_cobo_auth._protocol.status import status_of, with_record
 from httpx_cobo_auth._protocol.throttle import kind_of
 from httpx_cobo_auth._protocol.verdicts import Verdict, classify_response
@@ -123,7 +132,10 @@ class CoboFlow:
             if held.unchecked:
                 account.saw_server_time(response.server_time)
             if not (yield from self._again(call, held, response, tries)):
+                if classify_response(response) is not Verdict.ACCEPTED:
+                    yield from Emit(request_refused(account, call.kind, response.status))
                 return
+            yield from Emit(request_replayed(account, call.kind))
 
     def _again(
         self, call: Call, held: HeldToken, response: ResponseSummary, tries: _Tries

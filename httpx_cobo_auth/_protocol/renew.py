@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from httpx_cobo_auth._protocol.effects import Delegate, Emit, Enter, Flow, Leave
 from httpx_cobo_auth._protocol.known import Urgency
 from httpx_cobo_auth._protocol.renewal import Renewal
+from httpx_cobo_auth._protocol.reports import renewal_awaited
 from httpx_cobo_auth.errors import CoboAuthError, RenewalTimeoutError, TokenRefusedError
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.tokens import HeldToken
 
 __all__ = ["obtain", "renew"]
+
+_WORTH_TELLING_S = 0.1
 
 
 def obtain(account: Account, settings: Settings, request: RenewalRequest) -> Flow[HeldToken | None]:
@@ -42,8 +45,18 @@ def obtain(account: Account, settings: Settings, request: RenewalRequest) -> Flo
     held = request.met_by(account)
     if held is not None:
         return held
+    began = account.clock.monotonic()
+    held = yield from _obtain(account, settings, request, began + request.patience(settings))
+    waited = account.clock.monotonic() - began
+    if waited >= _WORTH_TELLING_S:
+        yield from Emit(renewal_awaited(account, waited))
+    return held
+
+
+def _obtain(
+    account: Account, settings: Settings, request: RenewalRequest, deadline: float
+) -> Flow[HeldToken | None]:
     clock = account.clock
-    deadline = clock.monotonic() + request.patience(settings)
     while True:
         left = max(0.0, deadline - clock.monotonic())
         # Others may be sending an early one: what that takes is nobody's to wait for.

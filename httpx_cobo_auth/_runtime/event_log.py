@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import inspect
 import logging
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, cast
 
 from httpx_cobo_auth.events import (
     ContentionSuspected,
     Event,
+    RenewalAwaited,
     RenewalFailed,
+    RequestRefused,
+    RequestReplayed,
     SaveFailed,
     TokenAcquired,
     TokenRenewed,
@@ -44,8 +48,27 @@ _LINES: dict[type[Event], tuple[int, str]] = {
             "renewal"
         ),
     ),
+    RenewalAwaited: (
+        logging.DEBUG,
+        "waited {event.seconds:.1f} s for a token of {whose}",
+    ),
+    RequestReplayed: (
+        logging.INFO,
+        "Cobo refused the credentials of {event.request} of {whose}; sending it again",
+    ),
+    RequestRefused: (
+        logging.INFO,
+        (
+            "Cobo refused the credentials of {event.request} of {whose} (HTTP {event.status}); "
+            "returning its response{held_off}"
+        ),
+    ),
 }
 _RAISED = "on_event raised for %s"
+_OF_REQUESTS = (RenewalAwaited, RequestReplayed, RequestRefused)
+# Whether a handler is being called here. What becomes of its own requests is only logged: one that
+# makes a request for each event would otherwise be called without end.
+_telling = ContextVar("_telling", default=False)
 _logger = logging.getLogger("httpx_cobo_auth")
 
 
@@ -61,23 +84,29 @@ def log(event: Event, on_event: Callable[[Event], object] | None) -> Awaitable[N
         "cobo_base_url": event.base_url,
     }
     _logger.log(level, "%s", text, extra=extra)
-    if on_event is None:
+    if on_event is None or (_telling.get() and isinstance(event, _OF_REQUESTS)):
         return None
+    outer = _telling.set(True)
     try:
         result = on_event(event)
     except Exception:
         _logger.exception(_RAISED, type(event).__name__)
         return None
+    finally:
+        _telling.reset(outer)
     return (
         _awaited(event, cast("Awaitable[object]", result)) if inspect.isawaitable(result) else None
     )
 
 
 async def _awaited(event: Event, result: Awaitable[object]) -> None:
+    outer = _telling.set(True)
     try:
         await result
     except Exception:
         _logger.exception(_RAISED, type(event).__name__)
+    finally:
+        _telling.reset(outer)
 
 
 def _words(event: Event) -> tuple[int, str]:
@@ -86,4 +115,7 @@ def _words(event: Event) -> tuple[int, str]:
     left = "keeping the current one"
     if not getattr(event, "still_usable", True):
         left = "there is none to use"
-    return level, text.format(event=event, name=type(event).__name__, whose=whose, left=left)
+    wait = getattr(event, "hold_off", 0.0)
+    held_off = f". No renewal for such a request before {wait:.0f} s have passed" if wait else ""
+    name = type(event).__name__
+    return level, text.format(event=event, name=name, whose=whose, left=left, held_off=held_off)

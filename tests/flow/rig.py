@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from httpx_cobo_auth import MemoryStore
 from httpx_cobo_auth._protocol.records import Record, StoreKey
 from httpx_cobo_auth._protocol.tokens import Token
 from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 from tests.family import CoboOAuth, httpx
+from tests.flow.stepping import OF_REQUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Rig", "Wire", "WobblyStore", "is_clean"]
 
 _TOKEN_PATH = "/v2/oauth/token"
+_Event = TypeVar("_Event", bound="Event")
 
 
 def is_clean(response: httpx.Response) -> bool:
@@ -215,6 +217,10 @@ class Rig:
             if entry.target == _TOKEN_PATH.encode() and entry.method == "POST"
         ]
 
+    def told(self, kind: type[_Event]) -> list[_Event]:
+        """Return the events of that class so far."""
+        return [event for event in self.events if isinstance(event, kind)]
+
     def kinds(self) -> list[str]:
-        """The events so far, by class."""
-        return [type(event).__name__ for event in self.events]
+        """The events so far that are about a token, and not about a request, by class."""
+        return [type(event).__name__ for event in self.events if not isinstance(event, OF_REQUESTS)]

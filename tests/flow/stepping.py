@@ -33,7 +33,7 @@ from httpx_cobo_auth._protocol.settings import Settings
 from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth._protocol.tokens import HeldToken, Token
 from httpx_cobo_auth.errors import CoboAuthError, TokenEndpointError
-from httpx_cobo_auth.events import Event
+from httpx_cobo_auth.events import Event, RenewalAwaited, RequestRefused, RequestReplayed
 from httpx_cobo_auth.testing import ManualClock
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ __all__ = [
     "FINE",
     "KEY",
     "LIFETIME_S",
+    "OF_REQUESTS",
     "OWNER",
     "WAITED_ELSEWHERE",
     "WAITED_HERE",
@@ -66,6 +67,8 @@ __all__ = [
     "written_down",
 ]
 
+OF_REQUESTS = (RenewalAwaited, RequestRefused, RequestReplayed)
+"""Events that tests of renewals pass over, unless they expect them."""
 KEY = StoreKey("https://cobo.test/v2", "client", "org")
 LIFETIME_S = 43199
 OWNER = "me"
@@ -109,7 +112,7 @@ def play(flow: Flow[Any], *script: Step) -> Any:  # noqa: ANN401 - whatever the 
     for step in (*script, None):
         try:
             effect = _resume(flow, result)
-            while isinstance(effect, Confirm | Delegate) and not _fits(effect, _expected(step)[0]):
+            while _by_the_way(effect) and not _fits(effect, _expected(step)[0]):
                 effect = _resume(flow, None)  # Nobody else renews, and nobody waits.
         except StopIteration as stop:
             assert step is None, f"ended before {step}, after {seen}"
@@ -142,10 +145,15 @@ def perform(flow: Flow[Any], rules: Mapping[type, Any]) -> Any:  # noqa: ANN401
         return stop.value
 
 
+def _by_the_way(effect: Effect[Any]) -> bool:
+    told = isinstance(effect, Emit) and isinstance(effect.event, OF_REQUESTS)
+    return told or isinstance(effect, Confirm | Delegate)
+
+
 def advance(flow: Flow[Any], result: object = None) -> Effect[Any]:
     """Go on to the next effect; where nobody else could renew, the flow goes on by itself."""
     effect = _resume(flow, result)
-    while isinstance(effect, Confirm | Delegate):
+    while _by_the_way(effect):
         effect = _resume(flow, None)
     return effect
 

@@ -439,17 +439,17 @@ def test_a_401_of_a_token_replaced_meanwhile_forces_nothing() -> None:
     for generation, (older, newer) in enumerate(pairwise("abcd"), 2):
         assert Sending(older).fits(effect)
         desk.having(newer, generation)
-        effect = flow.send(REFUSED)
+        effect = advance(flow, REFUSED)
     assert Sending("d").fits(effect)
     # After that, the token that came meanwhile stands for the forced renewal.
     desk.having("e", 5)
-    effect = flow.send(REFUSED)
+    effect = advance(flow, REFUSED)
     assert Sending("e").fits(effect)
     desk.having("f", 6)
     assert flow.send(REFUSED) == LockStore(0.0)
     assert flow.send(NOT_TO_BE_HAD) == UnlockStore()
     with pytest.raises(StopIteration):
-        flow.send(None)
+        advance(flow)
 
 
 def test_a_replay_that_is_refused_again_shows_that_the_renewal_did_not_help() -> None:
@@ -732,7 +732,7 @@ def test_a_refused_write_says_nothing_about_a_newer_token() -> None:
     assert Sending("a").fits(flow.send(None))
     desk.having("b", 2)
     with pytest.raises(StopIteration):
-        flow.send(DEAD)
+        advance(flow, DEAD)
     assert desk.flow.ready() is desk.held
 
 
@@ -811,7 +811,7 @@ def test_a_missing_permission_of_a_token_replaced_meanwhile_means_replay() -> No
     flow = desk.flow.request(read())
     assert Sending("a").fits(next(flow))
     desk.having("b", 2)
-    assert Sending("b").fits(flow.send(ResponseSummary(403, 2025)))
+    assert Sending("b").fits(advance(flow, ResponseSummary(403, 2025)))
 
 
 def test_a_token_found_for_its_permissions_brings_its_throttle_along() -> None:

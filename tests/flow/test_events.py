@@ -17,7 +17,10 @@ from httpx_cobo_auth.errors import ConfigurationError, StoreUnavailableError, To
 from httpx_cobo_auth.events import (
     ContentionSuspected,
     Event,
+    RenewalAwaited,
     RenewalFailed,
+    RequestRefused,
+    RequestReplayed,
     SaveFailed,
     TokenAcquired,
     TokenChanged,
@@ -77,9 +80,9 @@ def test_one_event_for_each_change(plain: bool, caplog: pytest.LogCaptureFixture
         rig.send()
     changes = [event for event in rig.events if isinstance(event, TokenChanged)]
     assert [(type(event), event.generation) for event in changes] == told
-    assert changes == rig.events
+    assert [event for event in rig.events if event not in changes] == [*rig.told(RequestReplayed)]
     lines = [record.getMessage() for record in caplog.records if record.name == "httpx_cobo_auth"]
-    assert [line.split(" token ")[0] for line in lines] == [
+    assert [line.split(" token ")[0] for line in lines if "refused" not in line] == [
         *("acquired", "renewed", "renewed", "renewed", "using", "acquired")
     ]
     for event in changes:
@@ -165,7 +168,7 @@ def test_events_are_frozen_and_show_no_secret() -> None:
     rig.clock.advance(60)
     rig.send()
     secrets |= {rig.token.access_token, str(rig.token.refresh_token)}
-    assert len(rig.events) == 3
+    assert len(rig.kinds()) == 3
     for event in rig.events:
         with pytest.raises(dataclasses.FrozenInstanceError):
             event.at = 0.0  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]
@@ -211,7 +214,7 @@ def test_a_handler_may_make_requests_with_the_same_auth(method: str) -> None:
     thread.start()
     thread.join(10)
     assert not thread.is_alive(), "deadlock"
-    assert statuses == [200] * 8
+    assert statuses == [200] * 9
 
 
 @pytest.mark.parametrize(
@@ -229,6 +232,9 @@ def test_a_handler_may_make_requests_with_the_same_auth(method: str) -> None:
             "could not save token 7 of organization o at https://x; using it from memory: E",
         ),
         (ContentionSuspected, "Waiting 30 s before"),
+        (RenewalAwaited, "waited 0.6 s for a token of organization o"),
+        (RequestReplayed, "refused the credentials of GET /x of organization o"),
+        (RequestRefused, "(HTTP 401); returning its response"),
         (Event, "Event of organization o"),
     ],
 )
@@ -243,6 +249,9 @@ def test_the_log_says_the_same_in_words(
         "error": StoreUnavailableError("E"),
         "still_usable": True,
         "hold_off": 30.0,
+        "seconds": 0.6,
+        "request": "GET /x",
+        "status": 401,
     }
     names = {each.name for each in dataclasses.fields(event)}
     own: dict[str, Any] = {name: value for name, value in values.items() if name in names}
@@ -308,7 +317,7 @@ async def test_an_async_handler_is_awaited_in_async_clients(
         await client.get("/wallets")
         simulator.revoke_tokens()
         assert (await client.get("/wallets")).status_code == 200
-    assert told == ["TokenAcquired", "TokenRenewed"]
+    assert told == ["TokenAcquired", "TokenRenewed", "RequestReplayed"]
     assert ("on_event raised for TokenRenewed" in caplog.text) is raises
 
 
@@ -332,3 +341,83 @@ def test_an_async_handler_is_refused_by_sync_clients() -> None:
     ):
         client.get("/wallets")
     assert simulator.counters.requests == 0
+
+
+@WAYS
+def test_a_request_that_was_sent_again_is_told(plain: bool) -> None:  # noqa: FBT001
+    """By method, and path without identifiers; before it is sent, and once the token is there."""
+    rig = Rig(plain=plain)
+    rig.send()
+    rig.simulator.revoke_tokens()
+    rig.send("GET", "/wallets/f47ac10b-58cc-4372-a567-0e02b2c3d479")
+    [replayed] = rig.told(RequestReplayed)
+    assert replayed.request == "GET /v2/wallets/*"
+    assert rig.events[-1] is replayed
+    assert not rig.told(RequestRefused)
+
+
+@WAYS
+@pytest.mark.parametrize(
+    ("status", "code", "hold_off"), [(500, 1000, 0.0), (401, 2024, 0.0), (403, 2025, 0.0)]
+)
+def test_a_refusal_that_the_caller_gets_is_told(
+    plain: bool,  # noqa: FBT001
+    status: int,
+    code: int,
+    hold_off: float,
+) -> None:
+    """With its status. A response that says nothing about credentials is none."""
+    rig = Rig(plain=plain)
+    rig.send()
+    rig.simulator.inject("api", status=status, error_code=code)
+    assert rig.send("POST", "/echo").status_code == status
+    [refused] = rig.told(RequestRefused)
+    assert (refused.request, refused.status) == ("POST /v2/echo", status)
+    assert refused.hold_off == hold_off
+    assert not rig.told(RequestReplayed)
+    rig.simulator.inject("api", status=404)
+    rig.send("POST", "/echo")
+    assert rig.told(RequestRefused) == [refused]
+
+
+@WAYS
+def test_how_long_renewals_are_held_off_is_told(plain: bool) -> None:  # noqa: FBT001
+    """A server that always refuses: one replay, then refusals, of which none forces a renewal."""
+    rig = Rig(plain=plain)
+    rig.send()
+    with rig.simulator.inject("api", status=401, times=None):
+        for _ in range(3):
+            assert rig.send().status_code == 401
+            rig.clock.advance(10)
+    assert [event.hold_off for event in rig.told(RequestRefused)] == [30.0, 20.0, 10.0]
+    assert len(rig.told(RequestReplayed)) == 1
+
+
+@WAYS
+def test_a_call_that_had_to_wait_is_told(plain: bool) -> None:  # noqa: FBT001
+    """For the time that it took; who did not wait, or hardly, is not told of."""
+    rig = Rig(plain=plain)
+    rig.wire.before_exchange = lambda _: rig.clock.advance(0.05)
+    rig.send()
+    assert not rig.told(RenewalAwaited)
+    rig.expire()
+    rig.wire.before_exchange = lambda _: rig.clock.advance(0.6)
+    rig.send()
+    rig.send()
+    [waited] = rig.told(RenewalAwaited)
+    assert waited.seconds == pytest.approx(0.6)
+
+
+def test_a_handler_whose_own_requests_are_refused_is_not_called_for_them() -> None:
+    """It would be called without end; the log has them all the same."""
+    rig = Rig()
+    told: list[Event] = []
+
+    def request(event: Event) -> None:
+        told.append(event)
+        client.post("/echo")
+
+    client = listened(rig, request)
+    with rig.simulator.inject("api", status=401, error_code=2024, times=None):
+        client.get("/wallets")
+    assert [type(event) for event in told] == [TokenAcquired, RequestRefused]

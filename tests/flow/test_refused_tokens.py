@@ -264,10 +264,10 @@ def test_a_missing_permission_is_handed_over_the_second_time() -> None:
     flow = desk.flow.request(read())
     assert Sending("a").fits(next(flow))
     desk.having("b", 2)
-    assert Sending("b").fits(flow.send(ResponseSummary(403, 2025)))
+    assert Sending("b").fits(advance(flow, ResponseSummary(403, 2025)))
     desk.having("c", 3)
     with pytest.raises(StopIteration):
-        flow.send(ResponseSummary(403, 2025))
+        advance(flow, ResponseSummary(403, 2025))
 
 
 def distrusting(trust: TokenTrust, **more: Any) -> Desk:  # noqa: ANN401 - fields of a record
