@@ -116,6 +116,23 @@ class World:
             client.request(method, "/echo", headers={"X-Soak-Call": name})
         self.ledger.collect()
 
+    def bearer(self, name: str) -> str:
+        """Return the token that a call carried."""
+        return self.ledger.arrivals[name][-1].bearer
+
+    def resend(self, name: str, method: str = "GET", *, bearer: str = "") -> int:
+        """Send a request with that token, or the last one's, dead or not; return the status."""
+        if not bearer:
+            header = dict(self.simulator.log[-1].headers)[b"Authorization"]
+            bearer = header.decode().removeprefix("Bearer ")
+        with httpx.Client(transport=self.simulator) as client:
+            request = client.build_request(method, f"{self.auth.environment.base_url}/echo")
+            request.headers["X-Soak-Call"] = name
+            _signed(self, request, f"Bearer {bearer}")
+            status = client.send(request).status_code
+        self.ledger.collect()
+        return status
+
     def verdict(self, name: str, **fields: Any) -> str:  # noqa: ANN401
         """Judge a call that ends now."""
         from benchmarks.soak.calls import TRANSFER, Call  # noqa: PLC0415 - importable only now
@@ -204,20 +221,56 @@ def test_a_write_may_come_back_only_if_its_token_died_before_its_time(
     if died == "stepped":
         now = world.clock.monotonic()
         world.ledger.unsettled.append((now - 0.5, now))
-    token = world.simulator.log[-1].headers
-    with httpx.Client(transport=world.simulator) as client:
-        bearer = dict(token)[b"Authorization"].decode()
-        request = client.build_request("POST", f"{world.auth.environment.base_url}/echo")
-        request.headers["X-Soak-Call"] = "0.1-2"
-        _signed(world, request, bearer)
-        status = client.send(request).status_code
-    world.ledger.collect()
+    status = world.resend("0.1-2", "POST")
     refused = {"status": 500, "attempts": [("api", "500")], "method": "POST"}
     assert (status == 500) == (died != "not")
     assert world.verdict("0.1-2", **refused) == (
         "BOUNCED" if died in {"revoked", "stepped"} else "NEEDLESS"
     )
     assert world.verdict("0.1-2", replay=True, **refused) == "NEEDLESS"
+
+
+def test_a_dead_token_is_returned_only_where_nothing_shows_that_renewals_help(
+    world: World,
+) -> None:
+    """For 30 s after an odd 500 to a write; but never where its token had been accepted before."""
+    with world.simulator.inject("api", "answer", method="POST", status=500, error_code=1000):
+        world.send("0.1-1", "POST")
+    world.send("0.1-2")
+    world.clock.advance(1)
+    world.ledger.revoke(world.simulator.org_id)
+    world.clock.advance(1)
+    assert [world.resend(name) for name in ("0.2-1", "0.1-3")] == [500, 500]
+    assert world.verdict("0.2-1", **REFUSED) == "HELD"
+    assert world.verdict("0.1-3", **REFUSED) == "NEEDLESS"
+    world.clock.advance(36)
+    assert world.resend("0.2-2") == 500
+    assert world.verdict("0.2-2", **REFUSED) == "NEEDLESS"
+
+
+def test_a_write_may_come_back_if_it_took_longer_than_other_processes_leave_it(
+    world: World,
+) -> None:
+    """Not one that began when another process was about to renew; nor in the process itself."""
+    refused = {"method": "POST", **REFUSED}
+    world.send("0.1-1")
+    world.clock.advance(1)
+    with world.auth.client(transport=world.simulator) as client:
+        client.event_hooks["request"].append(_marked)
+        world.auth.renew(client)
+    world.ledger.collect()
+    world.clock.advance(0.2)
+    bearer = world.bearer("0.1-1")
+    statuses = [world.resend(name, "POST", bearer=bearer) for name in ("0.1-2", "0.2-2")]
+    assert statuses == [500, 500]
+    now = world.clock.monotonic()
+    assert world.verdict("0.1-2", **refused, begun=now - 0.5) == "BOUNCED"
+    assert world.verdict("0.1-2", **refused, begun=now - 0.3) == "NEEDLESS"
+    assert world.verdict("0.2-2", **refused, begun=now - 0.5) == "NEEDLESS"
+
+
+def _marked(request: httpx.Request) -> None:
+    request.headers["X-Soak-Call"] = "0.2-1"
 
 
 def _signed(world: World, request: httpx.Request, bearer: str) -> None:

@@ -75,6 +75,15 @@ class TestIneffective:
         assert throttle.wait(NOW, "GET /y") == 30
         assert throttle.wait(NOW + 30, "GET /y") == 0
 
+    @pytest.mark.parametrize("times", [1, 2, 7])
+    def test_a_kind_that_the_token_proved_waits_only_for_its_own(self, times: int) -> None:
+        """The odd refusals of another program do not keep it from renewing a token that died."""
+        throttle = ineffective(times)
+        assert throttle.wait(NOW, "GET /y", proven=True) == 0.0
+        assert throttle.wait(NOW, KIND, proven=True) == throttle.wait(NOW, KIND)
+        contended = RenewalThrottle(throttle.ineffective, (NOW,) * 4)
+        assert contended.wait(NOW, "GET /y", proven=True) == 30.0
+
     @pytest.mark.hazard(21)
     def test_a_count_out_of_a_record_breaks_nothing(self) -> None:
         """However large it is; a power of two would not fit into a float."""

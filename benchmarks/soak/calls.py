@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 CALL_HEADER = "X-Soak-Call"
 TRANSFER = "/transactions/transfer"
 WALLETS = "/wallets"
+GRACE_S = 0.2
+"""How long an early renewal leaves the writes of other processes."""
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,21 +14,30 @@ if TYPE_CHECKING:
 FAKE_EXPIRY = "answer", 500
 """The fault that looks like an expired token, by kind and status; no other looks like it."""
 
+HELD_OFF_S = 35.0
+"""30 s from the renewal, which comes with the next request after the refusal."""
+
 _MARGIN = 0.1
 _SLACK_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A request that reached the simulator; ``at`` in monotonic seconds."""
+    """A request that reached the simulator; ``kind`` is method and path, ``at`` monotonic."""
 
     call: str
+    kind: str
     for_token: bool
     status: int | None
     fault: str | None
     bearer: str
     org_id: str | None
     at: float
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it got an answer that tells that its token is good."""
+        return self.status is not None and self.status not in {401, 403} and self.status < 500  # noqa: PLR2004
 
     @property
     def worker(self) -> str:
@@ -74,11 +83,14 @@ class Ledger:
     Attributes:
         simulator: where they come from.
         arrivals: by the names of calls.
+        carried: by the bearer that they carried.
         workers: the processes that have sent anything.
         exchanges: by organization.
         lives: of the tokens, by organization.
         lives_by_token: the same, by access token.
         secrets: each token that was ever issued, and the app's secret.
+        denied: how often a fault said untruly that a token was dead, by organization.
+        withheld: when it said so of a write, by organization: nothing shows that a renewal helps.
         outages: from when to when nobody could connect.
         unsettled: from when to when the workers' wall clocks may have differed.
 
@@ -88,6 +100,9 @@ class Ledger:
     arrivals: dict[str, list[Arrival]] = field(
         default_factory=lambda: defaultdict[str, list[Arrival]](list)
     )
+    carried: dict[str, list[Arrival]] = field(
+        default_factory=lambda: defaultdict[str, list[Arrival]](list)
+    )
     workers: set[str] = field(default_factory=set[str])
     exchanges: dict[str, list[Arrival]] = field(
         default_factory=lambda: defaultdict[str, list[Arrival]](list)
@@ -95,6 +110,10 @@ class Ledger:
     lives: dict[str, list[Life]] = field(default_factory=lambda: defaultdict[str, list[Life]](list))
     lives_by_token: dict[str, Life] = field(default_factory=dict[str, Life])
     secrets: set[str] = field(default_factory=set[str])
+    denied: Counter[str] = field(default_factory=Counter[str])
+    withheld: dict[str, list[float]] = field(
+        default_factory=lambda: defaultdict[str, list[float]](list)
+    )
     outages: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
     unsettled: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
     _last: LogEntry | None = None
@@ -119,6 +138,7 @@ class Ledger:
         headers = {name.lower(): value.decode() for name, value in entry.headers}
         arrival = Arrival(
             call=headers.get(CALL_HEADER.lower().encode(), ""),
+            kind=f"{entry.method} {entry.target.partition(b'?')[0].decode()}",
             for_token=b"/oauth/token" in entry.target,
             status=entry.status,
             fault=entry.fault,
@@ -127,12 +147,16 @@ class Ledger:
             at=entry.at - (clock.time() - clock.monotonic()),
         )
         self.arrivals[arrival.call].append(arrival)
+        self.carried[arrival.bearer].append(arrival)
         self.workers.add(arrival.worker)
         life = self.lives_by_token.get(arrival.bearer)
         if life is not None:
             life.used = min(life.used, arrival.at)
             if (arrival.fault, arrival.status) == FAKE_EXPIRY:
                 life.denied = min(life.denied, arrival.at)
+                self.denied[life.org_id] += 1
+                if entry.method == "POST":
+                    self.withheld[life.org_id].append(arrival.at)
         if arrival.for_token:
             self.exchanges[str(entry.org_id)].append(arrival)
         if entry.issued is not None:
@@ -198,6 +222,19 @@ class Ledger:
         if self.stepped(life.exchange.at, ended):
             return "a clock was stepped in the token's time"
         return "a faked 500/1000 denied the token" if life.denied <= ended else ""
+
+    def held_off(self, request: Arrival) -> bool:
+        """Tell whether its process may have held a renewal off, as documented.
+
+        For 30 s after one that nothing shows to have helped; but not where a request of that kind
+        was accepted with the very token.
+        """
+        life = self.lives_by_token[request.bearer]
+        recent = any(0 <= request.at - at <= HELD_OFF_S for at in self.withheld[life.org_id])
+        return recent and not any(
+            one.kind == request.kind and one.worker == request.worker and one.accepted
+            for one in self.carried[request.bearer]
+        )
 
     def exchanged(self, org_id: str, begun: float, ended: float) -> list[Arrival]:
         """Give the exchanges that arrived in that time."""

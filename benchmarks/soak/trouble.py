@@ -31,8 +31,10 @@ _SETTLED_AFTER_S = 2.0
 """By then all workers have heard that a clock was stepped, also on a busy machine."""
 _PORTS = 20_000 + os.getpid() % 10_000, 32_000
 _FORCED_FREELY = 2
-"""So many tokens of an organization are revoked: after four forced renewals in an hour the next
-ones wait, as documented. That is why organizations are new again and again."""
+"""So many tokens of an organization are revoked, or denied untruly: after four forced renewals in
+an hour the next ones wait, as documented. That is why organizations are new again and again."""
+_STEPS_APART_S = 6.0
+"""A nonce is corrected once in a renewal, which takes up to 5 s: no clock is set twice in it."""
 _APART_S = 3.0
 """Not sooner after one another are tokens denied: a forced renewal whose token is refused at once
 was in vain, and the next one waits, as documented."""
@@ -111,6 +113,7 @@ class Trouble:
         self._numbers = itertools.count()
         self._forced: dict[str, int] = {}
         self._next_forced = 0.0
+        self._next_step = 0.0
         self._pretending = False
         self._port = _free_port()
         self._down = False
@@ -207,6 +210,8 @@ class Trouble:
 
     def _fake_expiry(self) -> None:
         """Answer as if the token had expired, after a write that took effect, or to a read."""
+        if max(self._ledger.denied[org_id] for org_id in self._fleet.orgs) >= _FORCED_FREELY:
+            return
         kind: Any
         kind, status = FAKE_EXPIRY
         where, method = self._chance.choice(((TRANSFER, "POST"), ("/wallets", "GET")))
@@ -260,15 +265,21 @@ class Trouble:
     def _step(self) -> None:
         """Step the wall clock of the machine by hours."""
         now = time.monotonic()
+        if now < self._next_step:
+            return
+        self._next_step = now + _STEPS_APART_S
         self._ledger.unsettled.append((now, now + _SETTLED_AFTER_S))
         self._fleet.step(self._chance.uniform(-3, 3) * _HOUR_S)
 
     def _skew(self) -> None:
         """Step the wall clock of one worker, and back."""
+        now = time.monotonic()
+        if now < self._next_step:
+            return
         process = self._fleet.running(self._chance.randrange(len(WAYS)))
         seconds = self._chance.uniform(-3, 3) * _HOUR_S
-        lasting = self._chance.uniform(1, 10) * min(1.0, 2 * self._pace)
-        now = time.monotonic()
+        lasting = self._chance.uniform(_STEPS_APART_S, 2 * _STEPS_APART_S)
+        self._next_step = now + lasting + _STEPS_APART_S
         self._ledger.unsettled.append((now, now + lasting + _SETTLED_AFTER_S))
         process.tell({"step": seconds})
         self._until(lasting, lambda: process.tell({"step": -seconds}))

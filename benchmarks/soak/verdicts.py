@@ -3,13 +3,17 @@
 Exempt are: calls of killed processes; those that met a fault themselves; with a plain ``auth=``
 the one that carried an exchange which broke on the way; those for which no token was to be had,
 because no exchange got through while the last one lived; and writes that were refused because
-their token had died before its time, which are for the caller to repeat.
+their token had died before its time, or while they took longer than other processes leave a
+write: these are for the caller to repeat. And as documented, for 30 s after a renewal that nothing
+shows to have helped, requests with a dead token that had not been accepted before.
 """
 
 from __future__ import annotations
 
 import enum
 from typing import TYPE_CHECKING
+
+from benchmarks.soak.calls import GRACE_S
 
 if TYPE_CHECKING:
     from benchmarks.soak.calls import Call
@@ -79,8 +83,10 @@ def _refused(call: Call, ledger: Ledger, *, cut: bool) -> tuple[Verdict, str]:
         return _without_token(call, call.ended or call.begun, ledger)
     opted_out = call.method == "POST" and not call.replay
     if opted_out and call.status == 500 and request is not None:  # noqa: PLR2004
-        return _bounced(request, ledger)
+        return _bounced(call, request, ledger)
     if call.status in _REFUSED and request is not None and _dead(request, ledger):
+        if ledger.held_off(request):
+            return Verdict.HELD, "another renewal had not been shown to help"
         # Refused, and refused again by the token that there was: why was there no other?
         return _without_token(call, call.ended or call.begun, ledger)
     return Verdict.NEEDLESS, "no fault accounts for it"
@@ -100,7 +106,7 @@ def _dead(request: Arrival, ledger: Ledger) -> bool:
     return life is not None and request.at >= life.died
 
 
-def _bounced(request: Arrival, ledger: Ledger) -> tuple[Verdict, str]:
+def _bounced(call: Call, request: Arrival, ledger: Ledger) -> tuple[Verdict, str]:
     """Judge a write that was refused for a dead token by a 500/1000, which is not replayed."""
     life = ledger.lives_by_token.get(request.bearer)
     if life is None or request.at < life.died:
@@ -108,6 +114,9 @@ def _bounced(request: Arrival, ledger: Ledger) -> tuple[Verdict, str]:
     reason = _before_its_time(life, request.at, ledger)
     if reason:
         return Verdict.BOUNCED, reason
+    heir = life.heir
+    if heir is not None and heir.worker != call.worker and call.begun < heir.at - GRACE_S:
+        return Verdict.BOUNCED, "took longer than other processes leave a write"
     by = f" by {life.heir.call}" if life.heir is not None else ""
     age = f"{life.died - life.exchange.at:.1f} s of {life.lifetime:g}"
     after = f"{request.at - life.died:.2f} s after {life.cause}{by} at {age}"

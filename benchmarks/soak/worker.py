@@ -21,7 +21,15 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import httpx
 
-from benchmarks.soak.calls import CALL_HEADER, TRANSFER, WALLETS, Call, Journal, current_call
+from benchmarks.soak.calls import (
+    CALL_HEADER,
+    GRACE_S,
+    TRANSFER,
+    WALLETS,
+    Call,
+    Journal,
+    current_call,
+)
 from httpx_cobo_auth import (
     CoboAuthError,
     CoboOAuth,
@@ -39,7 +47,9 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 5.0
 """How long a caller waits for an answer of the API."""
-LIMITS = Timeouts(exchange=5.0, early_exchange=2.5, request=2.0, drain=0.5, lock=20.0, grace=0.2)
+LIMITS = Timeouts(
+    exchange=5.0, early_exchange=2.5, request=2.0, drain=0.5, lock=20.0, grace=GRACE_S
+)
 STORES: dict[str, Callable[[str], TokenStore]] = {"file": FileStore, "redis": RedisStore}
 
 
