@@ -27,7 +27,7 @@ from httpx_cobo_auth.events import (
     TokenRenewed,
     TokenTakenOver,
 )
-from httpx_cobo_auth.testing import CoboSimulator
+from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 from tests.family import CoboOAuth, httpx
 from tests.flow.rig import Rig
 
@@ -290,7 +290,7 @@ async def test_an_async_handler_is_awaited_in_async_clients(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """In the order of the events; one that raises is told to the log, and breaks nothing."""
-    simulator = CoboSimulator()
+    simulator = CoboSimulator(clock=ManualClock())  # Nobody waits for long by it.
     told: list[str] = []
 
     async def handler(event: Event) -> None:

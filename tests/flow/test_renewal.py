@@ -535,7 +535,13 @@ def test_who_finds_an_interrupted_note_goes_by_the_pause_after_the_second_failur
     broken = replace(broken, attempts=Backoff(failures, desk.now + 5.0))
     if failures == 1:
         flow = desk.flow.request(read())
-        rules = {Enter: ENTERED, Load: broken, LockStore: True, Drain: True, Outlives: True}
+        rules: dict[type, Any] = {
+            Enter: ENTERED,
+            Load: broken,
+            LockStore: True,
+            Drain: True,
+            Outlives: True,
+        }
         effect = advance(flow)
         while not isinstance(effect, Exchange):
             effect = advance(flow, rules.get(type(effect)))
