@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import httpx
 import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.schema import CreateTable
 
 from httpx_cobo_auth import Timeouts, environment
 from httpx_cobo_auth._protocol.known import WHAT_FOLLOWS, Urgency
@@ -42,6 +44,7 @@ from httpx_cobo_auth.events import (
     TokenRenewed,
     TokenTakenOver,
 )
+from httpx_cobo_auth.stores._sql_table import TokenTable
 from httpx_cobo_auth.testing import CoboSimulator
 from httpx_cobo_auth.testing import _settings as simulator_settings
 
@@ -200,6 +203,15 @@ def test_time_limits_are_as_documented() -> None:
     settings = Settings()
     for seconds in (settings.lease, settings.wait, settings.lock_ttl):
         assert f" {seconds:.0f} s" in page
+
+
+def test_the_table_of_an_sql_store_is_as_documented() -> None:
+    """So that a migration can be written from the page."""
+    page = (ROOT / "docs" / "stores.md").read_text(encoding="utf-8")
+    [documented] = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    table = TokenTable("cobo_tokens", "postgresql")._table
+    created = CreateTable(table).compile(create_engine("postgresql+psycopg://"))
+    assert re.findall(r"\w+|[(),]", documented) == re.findall(r"\w+|[(),]", str(created))
 
 
 def test_what_follows_is_as_documented() -> None:
