@@ -182,7 +182,7 @@ def sdk_client(simulator: CoboSimulator, environment: Environment, access_token:
     class SimulatorConfiguration(Configuration):  # type: ignore[misc]
         @property
         def resp_pubkey(self) -> str:
-            """Give the simulator's key; the SDK's own look-up knows Cobo's hosts only."""
+            """Return the simulator's key; the SDK's own look-up knows Cobo's hosts only."""
             return environment.response_key or ""
 
     client = ApiClient(SimulatorConfiguration(simulator.app_secret, environment.base_url))

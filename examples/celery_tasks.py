@@ -34,7 +34,7 @@ TOO_MANY_REQUESTS = 429
 
 @functools.cache
 def cobo() -> httpx.Client:
-    """Give this process's client: made when first needed, for connections survive no fork."""
+    """Return this process's client: made when first needed, for connections survive no fork."""
     return CoboOAuth.from_env().client(timeout=30.0)
 
 

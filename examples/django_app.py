@@ -60,7 +60,7 @@ OLDEST_EVENT_S = 300.0
 
 @functools.cache
 def cobo() -> httpx.Client:
-    """Give this process's client: made when first needed, for connections survive no fork."""
+    """Return this process's client: made when first needed, for connections survive no fork."""
     return auth.client(timeout=10.0)
 
 

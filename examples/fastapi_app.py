@@ -66,7 +66,7 @@ api = FastAPI(lifespan=lifespan)
 # ------------------------------------------------------------------- the page in Cobo's Portal
 @functools.cache
 def signing_keys() -> jwt.PyJWKClient:
-    """Give the keys of User Info Tokens, which PyJWT fetches and keeps for five minutes."""
+    """Return the keys of User Info Tokens, which PyJWT fetches and keeps for five minutes."""
     return jwt.PyJWKClient(f"{portal.environment.base_url}/oauth/authorize/jwks.json")
 
 

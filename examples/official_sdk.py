@@ -63,7 +63,7 @@ class HttpxRest:
 
 
 def sdk_client(auth: CoboOAuth, client: httpx.Client) -> Any:  # noqa: ANN401
-    """Give an ``ApiClient`` of the SDK that sends by this client."""
+    """Return an ``ApiClient`` of the SDK that sends by this client."""
     # The SDK verifies answers as well, and knows no other keys than those of Cobo's environments.
     key = {"resp_pubkey": auth.environment.response_key}
     configuration = type("Configuration", (waas.Configuration,), key)

@@ -157,7 +157,7 @@ def _unless_coverage_s(harmless: Callable[..., bool]) -> Callable[..., bool]:
 
 
 def _running_loop() -> object:
-    """Give the running loop of either kind; ``RuntimeError`` where there is none."""
+    """Return the running loop of either kind; ``RuntimeError`` where there is none."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

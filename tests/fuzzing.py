@@ -14,7 +14,7 @@ _TIMES = int(os.environ.get("COBO_FUZZ", "1"))
 
 
 def fuzz(examples: int, **more: Any) -> settings:  # noqa: ANN401 - settings of Hypothesis
-    """Give the settings of a test that takes so many examples."""
+    """Return the settings of a test that takes so many examples."""
     return settings(
         max_examples=examples * _TIMES,
         derandomize=_TIMES == 1,

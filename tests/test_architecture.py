@@ -93,7 +93,7 @@ def every_import(path: Path) -> Iterator[str]:
 
 
 def is_module(name: str) -> bool:
-    """Tell whether the dotted name is a module or subpackage of the package."""
+    """Return whether the dotted name is a module or subpackage of the package."""
     name = name.removeprefix(f"{PACKAGE}.")
     return name in MODULES or f"{name}.__init__" in MODULES
 

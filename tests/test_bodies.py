@@ -159,7 +159,7 @@ def oauth(canned: Canned) -> CoboOAuth:
 
 
 def answers(body: bytes, status: int = 200) -> dict[str, Said]:
-    """Give the ways in which one body may come."""
+    """Return the ways in which one body may come."""
     packed = gzip.compress(body)
     return {
         "length": Said(status, body),
@@ -203,25 +203,25 @@ GARBLED = {"garbled": "gzip", "endless coding": ", ".join(["gzip"] * 6)}
 
 
 def packed(way: str, body: bytes, status: int = 200) -> Said:
-    """Give an answer whose body was packed by some codings, or claims to be."""
+    """Return an answer whose body was packed by some codings, or claims to be."""
     for pack in CODINGS.get(way, ()):
         body = pack(body)
     return Said(status, body, {"Content-Encoding": GARBLED.get(way, way)})
 
 
 def taken(body: ReplyBody | None) -> bytes | None:
-    """Give the bytes of a reply that was taken out of its answer."""
+    """Return the bytes of a reply that was taken out of its answer."""
     return None if body is None else bytes(body)
 
 
 def connections(response: httpx.Response) -> list[object]:
-    """Give the connections that the client of a response has."""
+    """Return the connections that the client of a response has."""
     pool: Any = response.extensions["client"]._transport._pool
     return list(pool.connections)
 
 
 def outcome(reading: Callable[[httpx.Response], object], response: httpx.Response) -> object:
-    """Give what comes of reading a response: the result, or the kind of error."""
+    """Return what comes of reading a response: the result, or the kind of error."""
     try:
         return reading(response)
     except httpx.DecodingError as error:
@@ -229,7 +229,7 @@ def outcome(reading: Callable[[httpx.Response], object], response: httpx.Respons
 
 
 def states(response: httpx.Response) -> tuple[bool, bool]:
-    """Tell whether the answer is closed, and whether its stream is used up."""
+    """Return whether the answer is closed, and whether its stream is used up."""
     return response.is_closed, response.is_stream_consumed
 
 
@@ -694,7 +694,7 @@ MIB = 1 << 20
 
 
 def zeros(size: int) -> dict[str, bytes]:
-    """Give so many bytes, packed by each coding, and by some of them twice."""
+    """Return so many bytes, packed by each coding, and by some of them twice."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     gz = b"".join(packer.compress(bytes(MIB)) for _ in range(size // MIB)) + packer.flush()
     br = brotli_of(bytes(size))
@@ -813,7 +813,7 @@ class TestDecoding:
 
 
 def finds(library: object) -> Callable[..., object]:
-    """Give what stands for the search for a library."""
+    """Return what stands for the search for a library."""
 
     def first_of(*_: str) -> object:
         return library

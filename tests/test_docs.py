@@ -90,7 +90,7 @@ class Block(NamedTuple):
 
 
 def blocks_of(page: Path) -> list[Block]:
-    """Give the blocks of Python of a page."""
+    """Return the blocks of Python of a page."""
     text = page.read_text(encoding="utf-8")
     return [
         Block(text.count("\n", 0, found.start("code")), found["mark"] or "", found["code"])
@@ -190,7 +190,7 @@ def test_links_to_the_project_lead_to_what_is_here(file: Path) -> None:
 
 
 def anchors_of(page: Path) -> set[str]:
-    """Give what the headings of a page are linked by."""
+    """Return what the headings of a page are linked by."""
     titles = (found["title"].lower() for found in HEADING.finditer(page.read_text("utf-8")))
     return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}
 

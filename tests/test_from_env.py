@@ -46,7 +46,7 @@ def variables(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def refusal(make: Callable[[], object]) -> str:
-    """Give the message of the error, which shows no secret."""
+    """Return the message of the error, which shows no secret."""
     with pytest.raises(ConfigurationError) as refused:
         make()
     assert SECRET not in str(refused.value)

@@ -18,7 +18,7 @@ EXTRAS = ("httpx2", "keyring", "pytest", "redis", "trio")
 
 
 def run(*command: str | Path) -> str:
-    """Give what the command prints; fail with what it said if it fails."""
+    """Return what the command prints; fail with what it said if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -430,7 +430,7 @@ class TestBadArguments:
 
 # -------------------------------------------------------------------------------------- errors
 def drawn() -> dict[str, str]:
-    """Give each class of the tree in the docstring, with its parent."""
+    """Return each class of the tree in the docstring, with its parent."""
     lines = [
         line for line in (errors.__doc__ or "").splitlines() if re.search(r"(──|    Cobo)", line)
     ]

@@ -52,7 +52,7 @@ HALF_A_DAY = 12 * 3600.0
 
 # ------------------------------------------------------------------------- what can be looked at
 def secrets_of(simulator: CoboSimulator) -> set[str]:
-    """Give every secret there is, in every form in which it might show."""
+    """Return every secret there is, in every form in which it might show."""
     book = simulator._core.tokens
     tokens = {*book._access, *book._refresh}
     seed = bytes.fromhex(simulator.app_secret)
@@ -61,7 +61,7 @@ def secrets_of(simulator: CoboSimulator) -> set[str]:
 
 
 def texts_of(thing: object) -> Iterator[str]:
-    """Give what is shown of an object of ours, and of all that can be reached by ``vars``."""
+    """Return what is shown of an object of ours, and of all that can be reached by ``vars``."""
     seen: set[int] = set()
     todo: list[object] = [thing]
     while todo:
@@ -79,7 +79,7 @@ def texts_of(thing: object) -> Iterator[str]:
 
 
 def texts_of_error(error: BaseException) -> Iterator[str]:
-    """Give what an error tracker that records locals sends, in so far as it is ours."""
+    """Return what an error tracker that records locals sends, in so far as it is ours."""
     todo: list[BaseException | None] = [error]
     while todo:
         item = todo.pop()
@@ -96,7 +96,7 @@ def texts_of_error(error: BaseException) -> Iterator[str]:
 
 
 def texts_of_response(response: httpx.Response) -> Iterator[str]:
-    """Give all bodies, of answers and requests, that a caller can get hold of."""
+    """Return all bodies, of answers and requests, that a caller can get hold of."""
     todo = [response]
     while todo:
         item = todo.pop()

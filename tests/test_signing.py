@@ -62,7 +62,7 @@ def double_sha256(data: bytes) -> bytes:
 
 
 def package_locals(error: BaseException) -> str:
-    """Give what a tracker that records locals sends of the package's frames."""
+    """Return what a tracker that records locals sends of the package's frames."""
     shown: list[str] = []
     todo = [traceback.TracebackException.from_exception(error, capture_locals=True)]
     while todo:
@@ -528,7 +528,7 @@ sdk_helper: Any = importlib.import_module("cobo_waas2.crypto.signing_helper")
 
 
 def signed_by(auth: CoboAuth | CoboOAuth, method: str, url: str, **more: Any) -> httpx.Request:
-    """Give the request as it is first sent."""
+    """Return the request as it is first sent."""
     flow = auth.sync_auth_flow(httpx.Request(method, url, **more))
     request = next(flow)
     flow.close()
@@ -559,7 +559,7 @@ class Sdk:
         self.sent.append((method, url, dict(headers), body))
 
     def url_of(self, path: str, path_params: dict[str, str], query: list[tuple[str, Any]]) -> str:
-        """Give the URL that the SDK's API classes would ask for."""
+        """Return the URL that the SDK's API classes would ask for."""
         _, url, *_ = self.client.param_serialize("GET", path, path_params, query)
         return cast("str", url)
 

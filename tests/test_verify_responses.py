@@ -89,7 +89,7 @@ both_kinds = pytest.mark.parametrize("kind", KINDS, ids=["CoboOAuth", "CoboAuth"
 
 @contextlib.contextmanager
 def client_of(simulator: CoboSimulator, auth: CoboAuth | CoboOAuth) -> Generator[httpx.Client]:
-    """Give a client with a token, so that the next answer is one of the API."""
+    """Return a client with a token, so that the next answer is one of the API."""
     base_url = simulator.environment.base_url
     with httpx.Client(auth=auth, base_url=base_url, transport=simulator) as client:
         assert client.get("/wallets").status_code == 200

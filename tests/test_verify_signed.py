@@ -22,12 +22,12 @@ class Headers:
         self._headers = headers
 
     def items(self) -> list[tuple[object, object]]:
-        """Give them, and what is no header at all."""
+        """Return them, and what is no header at all."""
         return [*self._headers.items(), ("wsgi.version", (1, 0))]
 
 
 def shapes(headers: dict[str, str]) -> dict[str, Any]:
-    """Give the headers as frameworks do."""
+    """Return the headers as frameworks do."""
     return {
         "a dict": headers,
         "pairs": list(headers.items()),

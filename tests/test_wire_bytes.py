@@ -51,7 +51,7 @@ class Received:
         return self.line.split(b" ")[1]
 
     def header(self, name: bytes) -> bytes:
-        """Give the header, which has to stand there exactly once."""
+        """Return the header, which has to stand there exactly once."""
         (value,) = [value for key, value in self.headers if key.lower() == name]
         return value
 

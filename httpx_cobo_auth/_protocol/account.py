@@ -62,7 +62,7 @@ class Account:
         return self._cell.update(change)
 
     def forget(self) -> None:
-        """Know nothing any more but the clock and how high generations have got."""
+        """Forget all but the clock and how high generations have got."""
         known = self.known
         empty = Known(
             generation=known.generation,

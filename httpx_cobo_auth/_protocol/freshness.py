@@ -97,7 +97,7 @@ class ServerClock:
     __slots__ = ("_latest",)
 
     def __init__(self) -> None:
-        """Know nothing."""
+        """Begin with nothing known."""
         self._latest = [-math.inf]
 
     def saw(self, signed_at: float, monotonic: float) -> None:

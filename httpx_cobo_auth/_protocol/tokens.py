@@ -97,11 +97,11 @@ class Token(Confidential):
         return min(_MARGIN_S, self.lifetime * _MARGIN_FRACTION)
 
     def __copy__(self) -> Self:
-        """Give itself: a frozen value needs no copy."""
+        """Return itself: a frozen value needs no copy."""
         return self
 
     def __deepcopy__(self, _memo: object) -> Self:
-        """Give itself: a frozen value needs no copy."""
+        """Return itself: a frozen value needs no copy."""
         return self
 
 

@@ -17,7 +17,7 @@ _FAMILIES = ("httpx", "httpx2")
 
 
 def family_of(thing: object) -> Any:  # noqa: ANN401 - a module, httpx or httpx2
-    """Give the module, ``httpx`` or ``httpx2``, that a request or a client belongs to.
+    """Return the module, ``httpx`` or ``httpx2``, that a request or a client belongs to.
 
     Raises:
         TypeError: to neither.

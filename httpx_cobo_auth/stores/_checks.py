@@ -40,7 +40,7 @@ class Trouble:
 def attempt(
     call: Callable[[], _T], *errors: type[Exception], detailed: bool = True
 ) -> _T | Trouble:
-    """Give what the call gives, or why it failed.
+    """Return what the call gives, or why it failed.
 
     Args:
         call: may handle secrets.

@@ -57,7 +57,7 @@ class Folder:
             self.check()
 
     def check(self) -> bool:
-        """Tell whether it is there.
+        """Return whether it is there.
 
         Raises:
             OSError: it is, and unsafe.
@@ -75,7 +75,7 @@ class Folder:
         return True
 
     def read(self, name: str, limit: int) -> Secret | str | None:
-        """Give a file's content, what is wrong with it, or ``None`` where there is none.
+        """Return a file's content, what is wrong with it, or ``None`` where there is none.
 
         Raises:
             OSError: it cannot be read, or the folder is unsafe.
@@ -162,7 +162,7 @@ def absolute(path: str | os.PathLike[str]) -> Path:
 
 
 def name_for(key: StoreKey, *others: str) -> str:
-    """Give a file name: readable to begin with, then unlike any other key's.
+    """Return a file name: readable to begin with, then unlike any other key's.
 
     It cannot escape the folder, whatever is in the key.
     """

@@ -58,7 +58,7 @@ def _connectable(url: str, timeout: float) -> RedisClient | None:
 
 
 def checked_client(client: RedisClient) -> RedisClient:
-    """Give the user's client, if it is one that can serve any thread.
+    """Return the user's client, if it is one that can serve any thread.
 
     Raises:
         ConfigurationError: it is none, or an asyncio client.

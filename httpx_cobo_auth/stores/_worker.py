@@ -64,7 +64,7 @@ class Worker:
             self._turn.release()
 
     def call(self, method: Callable[[], _T]) -> _T | Trouble:
-        """Give what the method gives, or why not, within the time limit."""
+        """Return what the method gives, or why not, within the time limit."""
         deadline = time.monotonic() + self._timeout
         if not self._turn.acquire(timeout=self._timeout):
             return Trouble(f"an earlier call still hangs after {self._timeout:g} s")

@@ -247,7 +247,7 @@ def _unavailable(trouble: Trouble) -> StoreUnavailableError:
 
 
 def _unless_wrong_type(call: Callable[[], Any]) -> Any:  # noqa: ANN401
-    """Give what the call gives; ``None`` where the key holds another kind of value."""
+    """Return what the call gives; ``None`` where the key holds another kind of value."""
     try:
         return call()
     except Exception as error:

@@ -50,7 +50,7 @@ def expect(condition: bool, what: str) -> None:  # noqa: FBT001 - a condition is
 
 
 def failure_of(call: Callable[[], object]) -> Exception | None:
-    """Give what the call raises."""
+    """Return what the call raises."""
     try:
         call()
     except Exception as error:  # noqa: BLE001 - what it is, is to be looked at
@@ -59,7 +59,7 @@ def failure_of(call: Callable[[], object]) -> Exception | None:
 
 
 def record_of(generation: int) -> Record:
-    """Give a record like no other generation's."""
+    """Return a record like no other generation's."""
     token = Token(
         access_token=f"{SECRET}-access-{generation}",
         refresh_token=f"{SECRET}-refresh-{generation}",

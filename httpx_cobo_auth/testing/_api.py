@@ -41,7 +41,7 @@ class Waas:
         self._request_ids: set[tuple[str, str]] = set()
 
     def add_org(self, org_id: str) -> None:
-        """Give an organization its first wallets; their IDs follow from its own."""
+        """Add an organization's first wallets; their IDs follow from its own."""
         for number in range(1, _WALLETS_AT_FIRST + 1):
             wallet_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{org_id}/{number}"))
             self._add_wallet(org_id, wallet_id, {"name": f"Wallet {number}"})

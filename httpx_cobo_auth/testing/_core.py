@@ -160,7 +160,7 @@ class Core:
 
 
 def _refuses(answer: Answer) -> bool:
-    """Say whether the answer is one to a token that is not valid."""
+    """Return whether the answer is one to a token that is not valid."""
     match answer.status:
         case 401:
             return True

@@ -86,7 +86,7 @@ class Expectation:
 
 
 def _paired(seen: list[LogEntry]) -> tuple[list[tuple[int, int]], list[int]]:
-    """Give refused requests, each with the answered one that repeats it; and those without."""
+    """Return refused requests, each with the answered one that repeats it; and those without."""
     waiting: defaultdict[tuple[str, bytes, bytes], deque[int]] = defaultdict(deque)
     pairs: list[tuple[int, int]] = []
     for at, entry in enumerate(seen):

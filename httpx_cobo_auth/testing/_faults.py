@@ -80,7 +80,7 @@ class Target:
             raise ValueError(message)
 
     def matches(self, incoming: Incoming) -> bool:
-        """Say whether the request is meant."""
+        """Return whether the request is meant."""
         if self.method not in {None, incoming.method}:
             return False
         if self.where.startswith("/"):
@@ -233,7 +233,7 @@ class Plan:
         self.holds: list[Hold] = []
 
     def take(self, incoming: Incoming, *, refusing: bool = False) -> Fault | None:
-        """Give the first fault meant for the request: those that refuse, or the others."""
+        """Return the first fault meant for the request: those that refuse, or the others."""
         self.faults = [fault for fault in self.faults if not fault.spent]
         for fault in self.faults:
             if (fault.kind == "refuse") == refusing and fault.target.matches(incoming):
@@ -242,7 +242,7 @@ class Plan:
         return None
 
     def stop(self, incoming: Incoming) -> tuple[threading.Event, ...]:
-        """Give what the request has to wait for."""
+        """Return what the request has to wait for."""
         self.holds = [hold for hold in self.holds if not hold.released.is_set()]
         stopping = [hold for hold in self.holds if hold.target.matches(incoming)]
         for hold in stopping:

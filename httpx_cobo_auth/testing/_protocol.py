@@ -55,7 +55,7 @@ class Gate:
         return key
 
     def admit(self, incoming: Incoming, now_s: float) -> str:
-        """Give the key that signed the request.
+        """Return the key that signed the request.
 
         Raises:
             Refusal: 401, as none of what a token could cure.

@@ -103,13 +103,13 @@ class TokenBook:
         self._end_refresh(org_id, _State.DEAD)
 
     def bearer(self, incoming: Incoming) -> tuple[str | None, bool]:
-        """Give the organization of the bearer, if known, and whether the token is alive."""
+        """Return the organization of the bearer, if known, and whether the token is alive."""
         scheme, _, token = (incoming.header(b"Authorization") or "").partition(" ")
         grant = self._access.get(token) if scheme == "Bearer" else None
         return (grant.org_id, self._alive(grant)) if grant is not None else (None, False)
 
     def org_of(self, incoming: Incoming) -> str | None:
-        """Give the organization that an exchange is about, if known."""
+        """Return the organization that an exchange is about, if known."""
         if incoming.method == "GET":
             return incoming.parameters.get("org_id")
         grant = self._refresh.get(str(json_object(incoming.body).get("refresh_token")))

@@ -24,7 +24,7 @@ LOST = "(ReadError|RemoteProtocolError)"
 
 
 def results(run: Runs, *argv: str, code: int = 0) -> dict[str, tuple[str, str]]:
-    """Give result and message of each check, by its name; text and JSON say the same."""
+    """Return result and message of each check, by its name; text and JSON say the same."""
     shown, told = run("check", *argv), run("check", "--json", *argv)
     assert (shown.code, told.code) == (code, code)
     assert told.data["ok"] == (code == 0)

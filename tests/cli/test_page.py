@@ -28,7 +28,7 @@ UNSTABLE = {
 
 
 def stable(text: str) -> str:
-    """Give the text with names in place of what differs from run to run."""
+    """Return the text with names in place of what differs from run to run."""
     for pattern, name in UNSTABLE.items():
         text = re.sub(pattern, name, text)
     return text

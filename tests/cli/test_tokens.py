@@ -24,7 +24,7 @@ STORE = "cobo-tokens"
 
 
 def tokens_of(simulator: CoboSimulator) -> list[str]:
-    """Give every token that was issued."""
+    """Return every token that was issued."""
     return [
         token
         for entry in simulator.log

@@ -468,7 +468,7 @@ class TestAbandoned:
     """Nobody resumes the flow any more."""
 
     def step(self, auth: CoboOAuth) -> Generator[httpx.Request, httpx.Response, None]:
-        """Give a flow that has just asked for an exchange."""
+        """Return a flow that has just asked for an exchange."""
         request = httpx.Request("GET", f"{auth.environment.base_url}/wallets")
         flow = auth.sync_auth_flow(request)
         assert next(flow).url.path == "/v2/oauth/token"

@@ -9,7 +9,7 @@ from httpx_cobo_auth._runtime.permits import Permits
 
 
 def numbers() -> list[int]:
-    """Give the permits of the requests that this is inside of."""
+    """Return the permits of the requests that this is inside of."""
     return [parent.number for parent in parents.get()]
 
 

@@ -121,7 +121,7 @@ def serve(start: Starts) -> Iterator[Serves]:
 
 
 def free_port() -> int:
-    """Give a port of the loopback interface that nobody uses."""
+    """Return a port of the loopback interface that nobody uses."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

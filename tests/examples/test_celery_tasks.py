@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def broker(variables: dict[str, str], tmp_path: Path) -> Celery:
-    """Give a broker that is a folder, to the test and to the workers."""
+    """Return a broker that is a folder, to the test and to the workers."""
     for name in ("queue", "control", "results"):
         (tmp_path / name).mkdir()
     settings: dict[str, Any] = {

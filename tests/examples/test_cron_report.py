@@ -14,7 +14,7 @@ REPORT = "cron_report.py"
 
 
 def told(process: subprocess.Popen[str], returncode: int = 0) -> list[str]:
-    """Give the lines that it printed."""
+    """Return the lines that it printed."""
     out, _ = process.communicate(timeout=60)
     assert process.returncode == returncode, out
     return out.splitlines()

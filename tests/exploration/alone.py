@@ -29,11 +29,11 @@ class Alone(Mishaps):
     """Checks how it goes on from the end of a run."""
 
     def moves(self, world: World) -> Iterator[Move]:
-        """Give every move."""
+        """Return every move."""
         raise NotImplementedError
 
     def apply(self, world: World, move: Move) -> World:
-        """Give the world after a move."""
+        """Return the world after a move."""
         raise NotImplementedError
 
     def describe(self, world: World, move: Move) -> str:

@@ -72,7 +72,7 @@ class Desk:
         value: object = None,
         error: CoboAuthError | None = None,
     ) -> World:
-        """Give a flow what it asked for, and have it go on to what it asks for next."""
+        """Return a flow what it asked for, and have it go on to what it asks for next."""
         caller = world.callers[who]
         process = world.processes[caller.process]
         number, account = self.players.resume(

@@ -61,7 +61,7 @@ class Numbered(Generic[_T]):
         return self.values[number]
 
     def number(self, frozen_value: Hashable, value: _T) -> int:
-        """Give the number of the value that was frozen so; the first such value stays."""
+        """Return the number of the value that was frozen so; the first such value stays."""
         number = self._numbers.setdefault(frozen_value, len(self.values))
         if number == len(self.values):
             self.values.append(value)
@@ -69,7 +69,7 @@ class Numbered(Generic[_T]):
 
 
 def frozen(value: object, owners: set[str] | None = None) -> Hashable:  # noqa: C901, PLR0911, PLR0912 - a line for each kind
-    """Give something equal for equal values.
+    """Return something equal for equal values.
 
     Args:
         value: to be frozen.
@@ -129,7 +129,7 @@ def _names_of_fields(kind: type[object]) -> tuple[str, ...]:
 def frozen_generator(
     generator: Generator[Any, Any, Any], owners: set[str] | None = None
 ) -> Hashable:
-    """Give where a suspended generator stands, and all that it knows."""
+    """Return where a suspended generator stands, and all that it knows."""
     frames: list[Hashable] = []
     inner: Any = generator
     while inner is not None:

@@ -42,7 +42,7 @@ class Model(Alone):
 
     # -------------------------------------------------------------------------- the beginning
     def start(self) -> World:
-        """Give the world in which the scenario begins."""
+        """Return the world in which the scenario begins."""
         scenario = self.scenario
         record = None
         if scenario.left is not None:
@@ -83,7 +83,7 @@ class Model(Alone):
 
     # ----------------------------------------------------------------------- possible moves
     def moves(self, world: World) -> Iterator[Move]:  # noqa: C901 - a list of them
-        """Give every move; those by which callers go on by themselves come first.
+        """Return every move; those by which callers go on by themselves come first.
 
         Raises:
             Broken: nobody can go on.
@@ -114,7 +114,7 @@ class Model(Alone):
 
     # ------------------------------------------------------------------------------ a move
     def apply(self, world: World, move: Move) -> World:
-        """Give the world after a move.
+        """Return the world after a move.
 
         Raises:
             Broken: something that must hold does not.

@@ -127,13 +127,13 @@ class Players:
         self._steps: dict[Hashable, tuple[int, int]] = {}
 
     def _next_owner(self) -> str:
-        """Give the one name that there is for each step."""
+        """Return the one name that there is for each step."""
         owner, self._owner = self._owner, ""
         assert owner, "two names are wanted in one step"
         return owner
 
     def account_knowing(self, record: Record | None, now: float) -> int:
-        """Give an account that has that record's token, or none."""
+        """Return an account that has that record's token, or none."""
         account = self._accounts[0]
         account._cell.set(Known())
         self.clock.now = now
@@ -142,7 +142,7 @@ class Players:
         return self._taken(0)
 
     def account(self, process: int, number: int, now: float) -> Account:
-        """Give the real account in that state, to be looked at."""
+        """Return the real account in that state, to be looked at."""
         self._set(process, number)
         self.clock.now = now
         return self._accounts[process]
@@ -211,7 +211,7 @@ class Players:
         return None, None
 
     def _flow_at(self, here: Local) -> Flow[Any]:
-        """Give a flow that stands there: the one that came first, or one led there again."""
+        """Return a flow that stands there: the one that came first, or one led there again."""
         flow, here.live = here.live, None
         if flow is not None:
             return flow

@@ -94,7 +94,7 @@ def request(
     delegates: bool = False,
     leaks: bool = False,
 ) -> Actor:
-    """Give somebody who sends a request."""
+    """Return somebody who sends a request."""
     name = name or ("write" if write else "read")
     return Actor(
         name,

@@ -71,7 +71,7 @@ class Storing(Desk):
         return idle and holder.process == caller.process and caller.seat == 1
 
     def _locked(self, world: World, who: int) -> World:
-        """Give the lock to somebody."""
+        """Return the lock to somebody."""
         for i, each in enumerate(world.callers):
             if each.lock == 1:
                 world = set_caller(world, i, each._replace(lock=2))

@@ -247,7 +247,7 @@ class World(NamedTuple):
 
 
 def reply(token: int) -> ExchangeReply:
-    """Give the token endpoint's answer that issues a token."""
+    """Return the token endpoint's answer that issues a token."""
     fields = {
         "access_token": f"a{token}",
         "refresh_token": f"r{token}",
@@ -258,5 +258,5 @@ def reply(token: int) -> ExchangeReply:
 
 
 def number_of(token: str) -> int:
-    """Give the number of an access or refresh token."""
+    """Return the number of an access or refresh token."""
     return int(token[1:])

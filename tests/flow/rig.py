@@ -27,7 +27,7 @@ _Event = TypeVar("_Event", bound="Event")
 
 
 def is_clean(response: httpx.Response) -> bool:
-    """Tell whether neither answer nor history has anything of an exchange."""
+    """Return whether neither answer nor history has anything of an exchange."""
     return all(
         answer.request.url.path != _TOKEN_PATH and b"access_token" not in answer.content
         for answer in (response, *response.history)

@@ -86,7 +86,7 @@ class Sending:
     name: str
 
     def fits(self, effect: Effect[Any]) -> bool:
-        """Tell whether it is that."""
+        """Return whether it is that."""
         return (
             isinstance(effect, Send)
             and effect.held is not None
@@ -208,7 +208,7 @@ def ineffective(kind: str, until: float, failures: int = 1) -> RenewalThrottle:
 
 
 def noted(record: Record, at: float) -> Record:
-    """Give the record with the note of an exchange begun then."""
+    """Return the record with the note of an exchange begun then."""
     return record.with_pending(PendingExchange(OWNER, at))
 
 

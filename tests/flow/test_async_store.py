@@ -88,13 +88,13 @@ class _Lock:
 
 @pytest.fixture
 def store() -> AwaitedStore:
-    """Give an empty one."""
+    """Return an empty one."""
     return AwaitedStore()
 
 
 @pytest.fixture
 def auth(simulator: CoboSimulator, clock: ManualClock, store: AwaitedStore) -> CoboOAuth:
-    """Give an auth object with that store."""
+    """Return an auth object with that store."""
     return CoboOAuth(
         client_id=simulator.client_id,
         app_secret=simulator.app_secret,

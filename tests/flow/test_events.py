@@ -38,7 +38,7 @@ WAYS = pytest.mark.parametrize("plain", [False, True], ids=["auth.client()", "au
 
 
 def listened(rig: Rig, listener: Callable[[Event], object]) -> httpx.Client:
-    """Give a client of an auth object with that listener, on the rig's store."""
+    """Return a client of an auth object with that listener, on the rig's store."""
     simulator = rig.simulator
     auth = CoboOAuth(
         client_id=simulator.client_id,

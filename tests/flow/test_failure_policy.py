@@ -211,7 +211,7 @@ STATES = ["stale", "expired", "missing", "refused"]
 
 @pytest.fixture
 def begin(sleeps_pass: Callable[[ManualClock], None]) -> Callable[..., Rig]:
-    """Give a rig whose token is in that state."""
+    """Return a rig whose token is in that state."""
 
     def begin(state: str, **options: Any) -> Rig:  # noqa: ANN401 - of the rig
         rig = Rig(**options)

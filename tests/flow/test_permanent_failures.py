@@ -27,7 +27,7 @@ WAYS = pytest.mark.parametrize("plain", [False, True], ids=["auth.client()", "au
 
 @pytest.fixture
 def rig(plain: bool, sleeps_pass: Callable[[ManualClock], None]) -> Rig:  # noqa: FBT001
-    """Give an auth object whose pauses take no time."""
+    """Return an auth object whose pauses take no time."""
     rig = Rig(plain=plain)
     sleeps_pass(rig.clock)
     return rig

@@ -96,7 +96,7 @@ class Cobo:
         return self.issue()
 
     def accepts(self, access_token: str) -> bool:
-        """Tell whether that is the one live token."""
+        """Return whether that is the one live token."""
         return access_token == self._access and self._clock.monotonic() < self._dies_at
 
     def revoke(self) -> None:

@@ -29,7 +29,7 @@ def store(tmp_path: Path) -> FileStore:
 
 @pytest.fixture
 def client(simulator: CoboSimulator, store: FileStore) -> Iterator[httpx.Client]:
-    """Give a client that has got its first token."""
+    """Return a client that has got its first token."""
     auth = CoboOAuth(
         client_id=simulator.client_id,
         app_secret=simulator.app_secret,

@@ -26,7 +26,7 @@ SYNC = pytest.mark.parametrize("plain", [False, True], ids=["auth.client()", "au
 
 
 def same(rig: Rig, token: Token) -> bool:
-    """Tell whether that token is the one in the store, and works."""
+    """Return whether that token is the one in the store, and works."""
     assert rig.send().status_code == 200
     return rig.bearers()[-1] == token.access_token == rig.token.access_token
 

@@ -28,7 +28,7 @@ def with_nonce(app: App, bearer: str, nonce: str, target: str = "/v2/echo") -> h
 
 
 def now_ms(app: App, seconds: float = 0.0) -> str:
-    """Give the simulator's time, so many seconds on."""
+    """Return the simulator's time, so many seconds on."""
     return str(int((app.simulator.clock.time() + seconds) * 1000))
 
 

@@ -117,7 +117,7 @@ class RedisServer:
 
     @contextlib.contextmanager
     def client(self) -> Generator[Any]:
-        """Give a client of the test's own."""
+        """Return a client of the test's own."""
         import redis  # noqa: PLC0415 - an extra
 
         untyped: Any = redis.Redis
@@ -166,7 +166,7 @@ class RedisServer:
 
 
 def _free_port() -> int:
-    """Give a port that is free, and so low that a cluster's own, 10,000 higher, is one as well."""
+    """Return a free port, so low that a cluster's own, 10,000 higher, is one as well."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -202,7 +202,7 @@ def start_redis(shared_redis: RedisServer, tmp_path: Path) -> Iterator[Callable[
 
 @pytest.fixture
 def redis_server(shared_redis: RedisServer) -> RedisServer:
-    """Give a Redis that is empty."""
+    """Return a Redis that is empty."""
     with shared_redis.client() as client:
         client.flushall()
     return shared_redis
@@ -220,7 +220,7 @@ def shared_postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def postgres(shared_postgres: PostgresServer) -> PostgresServer:
-    """Give a PostgreSQL without our table."""
+    """Return a PostgreSQL without our table."""
     shared_postgres.empty()
     return shared_postgres
 
@@ -237,7 +237,7 @@ def shared_mariadb() -> Iterator[MariaServer]:
 
 @pytest.fixture
 def mariadb(shared_mariadb: MariaServer) -> MariaServer:
-    """Give a MariaDB without our table."""
+    """Return a MariaDB without our table."""
     shared_mariadb.empty()
     return shared_mariadb
 
@@ -360,11 +360,11 @@ class Fleet:
         return told
 
     def exchanges(self) -> list[LogEntry]:
-        """Give the requests to the token endpoint, oldest first."""
+        """Return the requests to the token endpoint, oldest first."""
         return [entry for entry in self.simulator.log if b"/oauth/token" in entry.target]
 
     def refresh_tokens(self) -> list[str]:
-        """Give the refresh tokens that arrived, each as often as it did; the latest thousands."""
+        """Return the refresh tokens that arrived, each as often as it did; the latest thousands."""
         sent = [entry for entry in self.exchanges() if entry.method == "POST"]
         return [json.loads(entry.body)["refresh_token"] for entry in sent]
 

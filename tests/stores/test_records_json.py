@@ -91,7 +91,7 @@ def signed(change: Callable[[dict[str, Any]], object]) -> bytes:
 
 
 def flaw(data: bytes) -> str:
-    """Give what is wrong, after looking that it tells no secret."""
+    """Return what is wrong, after looking that it tells no secret."""
     found = read(data)
     assert isinstance(found, str)
     assert "5ec2e7" not in found

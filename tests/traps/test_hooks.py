@@ -33,7 +33,7 @@ async def araising(response: httpx.Response) -> None:
 
 
 def for_token(message: httpx.Request | httpx.Response) -> bool:
-    """Tell whether it belongs to an exchange."""
+    """Return whether it belongs to an exchange."""
     request = message if isinstance(message, httpx.Request) else message.request
     return request.url.path.endswith("/oauth/token")
 

@@ -40,7 +40,7 @@ class Elsewhere:
         return self.simulator.log
 
     def got(self, secret: str) -> bool:
-        """Tell whether that text is in anything that arrived."""
+        """Return whether that text is in anything that arrived."""
         return any(
             secret.encode() in part
             for entry in self.log

@@ -23,7 +23,7 @@ DATA = bytes(range(256)) * 300
 
 
 def generated() -> Iterator[bytes]:
-    """Give the data in pieces, once."""
+    """Return the data in pieces, once."""
     for start in range(0, len(DATA), 1000):
         yield DATA[start : start + 1000]
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def asgi_app(simulator: CoboSimulator) -> _Asgi:
-    """Give an ASGI app that answers as the simulator does."""
+    """Return an ASGI app that answers as the simulator does."""
 
     async def app(scope: _Message, receive: _Receive, send: _Send) -> None:
         body, more = b"", True
@@ -44,7 +44,7 @@ def asgi_app(simulator: CoboSimulator) -> _Asgi:
 
 
 def wsgi_app(simulator: CoboSimulator) -> _Wsgi:
-    """Give a WSGI app that answers as the simulator does."""
+    """Return a WSGI app that answers as the simulator does."""
 
     def app(environ: _Message, start_response: Callable[..., object]) -> Iterable[bytes]:
         query = environ["QUERY_STRING"]
