@@ -19,9 +19,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.soak.bombs import drop
 from benchmarks.soak.fleet import WAYS, Fleet
 from benchmarks.soak.ledger import Ledger
 from benchmarks.soak.outcome import Outcome, outcome_of
+from benchmarks.soak.stores import KINDS
 from benchmarks.soak.trouble import Trouble
 from httpx_cobo_auth.testing import CoboSimulator
 
@@ -34,6 +36,7 @@ TASKS = 6
 PAUSE_S = 0.25
 CALM_S = 2.0
 LONGEST_START_S = 60.0
+BOMBS_A_MINUTE = 1000
 TICK_S = 0.02
 FULL_PACE_S = 180.0
 SLOWEST_PACE = 0.3
@@ -44,7 +47,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
-    parser.add_argument("--store", choices=["file", "redis"], default="file")
+    parser.add_argument("--store", choices=KINDS, default="file")
     parser.add_argument("--keep", type=Path, help="an empty folder for journals and logs")
     options = parser.parse_args()
     seconds: float = options.minutes * 60
@@ -59,10 +62,13 @@ def main() -> int:
         if options.store == "redis":
             where = stack.enter_context(redis_server())
         outcome = soak(seconds, options.seed, folder, (options.store, where))
+    bombs = drop(round(options.minutes * BOMBS_A_MINUTE))
+    outcome.wrongs["bombs that went off"] = int(bombs.went_off)
     for remark in outcome.remarks:
         print(remark)
     for reason, count in sorted(outcome.reasons.items()):
         print(f"{count:>5} {reason}")
+    print(bombs)
     print(outcome.row())
     return 0 if outcome.good else 1
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WAYS = ("asyncio", "trio", "threads", "mixed")
+ONLY_WRITES = {1, 2}
+"""The slots of the programs that read nothing: half of them."""
 _LONGEST_END_S = 60.0
 
 
@@ -82,6 +84,7 @@ class Fleet:
                 "name": name,
                 "how": WAYS[slot],
                 "verify": slot % 2 == 0,
+                "only_writes": slot in ONLY_WRITES,
                 "orgs": self.orgs,
                 "clock_off": self.clock_off,
                 "seed": f"{self.task['seed']}/{name}",

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 FAKE_EXPIRY = "answer", 500
 """The fault that looks like an expired token, by kind and status; no other looks like it."""
 
+HEARD_AFTER_S = 2.0
+"""By then a worker has heard what it was told, also on a busy machine."""
 HELD_OFF_S = 35.0
 """30 s from the renewal, which comes with the next request after the refusal."""
 
@@ -92,6 +94,7 @@ class Ledger:
         denied: how often a fault said untruly that a token was dead, by organization.
         withheld: when it said so of a write, by organization: nothing shows that a renewal helps.
         outages: from when to when nobody could connect.
+        storeless: from when to when its store may have failed, by process.
         unsettled: from when to when the workers' wall clocks may have differed.
 
     """
@@ -115,6 +118,9 @@ class Ledger:
         default_factory=lambda: defaultdict[str, list[float]](list)
     )
     outages: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
+    storeless: dict[str, list[tuple[float, float]]] = field(
+        default_factory=lambda: defaultdict[str, list[tuple[float, float]]](list)
+    )
     unsettled: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
     _last: LogEntry | None = None
 
@@ -182,9 +188,19 @@ class Ledger:
             if life.exchange.at <= now < life.died:
                 life.died, life.cause = now, "revoked"
 
+    def store_fails(self, worker: str, seconds: float) -> None:
+        """Take note that the store of a process fails from now on."""
+        now = self.simulator.clock.monotonic()
+        self.storeless[worker].append((now, now + seconds + HEARD_AFTER_S))
+
     def timeline(self) -> str:
         """Tell all that matters to the tokens, in order; tokens by their numbers."""
         lines = [(begun, f"clocks differ, until {ended:.3f}") for begun, ended in self.unsettled]
+        lines += [
+            (begun, f"no store for {worker}, until {ended:.3f}")
+            for worker, failures in self.storeless.items()
+            for begun, ended in failures
+        ]
         lines += [(begun, f"no server, until {ended:.3f}") for begun, ended in self.outages]
         numbers: dict[str, int] = {}
         for number, (token, life) in enumerate(self.lives_by_token.items(), 1):
@@ -217,10 +233,29 @@ class Ledger:
         """Tell whether a clock was stepped in that time, or differed from another."""
         return _overlap(self.unsettled, begun, ended)
 
+    def stored(self, worker: str, begun: float, ended: float) -> bool:
+        """Tell whether a process could use its store all that time."""
+        return not _overlap(self.storeless.get(worker, []), begun, ended)
+
+    def in_memory(self, worker: str, org_id: str, begun: float, ended: float) -> bool:
+        """Tell whether a process had a good token by then: one that it had used with success."""
+        return any(
+            life.usable(begun, ended)
+            and not self.stepped(life.exchange.at, ended)
+            and life.denied > ended
+            and any(one.worker == worker and one.accepted and one.at < begun for one in carried)
+            for token, carried in self.carried.items()
+            for life in [self.lives_by_token.get(token)]
+            if life is not None and life.org_id == org_id
+        )
+
     def doubted(self, life: Life, ended: float) -> str:
         """Tell why, by then, a live token could pass for a dead one; empty if it could not."""
         if self.stepped(life.exchange.at, ended):
             return "a clock was stepped in the token's time"
+        holders = [life.exchange] if life.heir is None else [life.exchange, life.heir]
+        if not all(self.stored(one.worker, life.exchange.at, ended) for one in holders):
+            return "a store failed in the token's time"
         return "a faked 500/1000 denied the token" if life.denied <= ended else ""
 
     def held_off(self, request: Arrival) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from benchmarks.soak.calls import read_journal
 from benchmarks.soak.leaks import leaks
-from benchmarks.soak.verdicts import Verdict, judge
+from benchmarks.soak.verdicts import Verdict, judge, twice_in_a_row
 from httpx_cobo_auth import CoboOAuth
 
 if TYPE_CHECKING:
@@ -71,6 +71,9 @@ def outcome_of(fleet: Fleet, ledger: Ledger, org_ids: list[str]) -> Outcome:
         for call, (verdict, why) in zip(calls, verdicts, strict=True)
         if verdict is Verdict.NEEDLESS
     ]
+    twice = twice_in_a_row(
+        [(call, verdict) for call, (verdict, _) in zip(calls, verdicts, strict=True)], ledger
+    )
     shown = leaks(sorted(fleet.folder.iterdir()), ledger.secrets)
     crashed = fleet.crashed()
     ran = _ran(ledger.simulator, org_ids)
@@ -93,6 +96,7 @@ def outcome_of(fleet: Fleet, ledger: Ledger, org_ids: list[str]) -> Outcome:
         },
         wrongs={
             Verdict.NEEDLESS.value: len(needless),
+            "failed twice in a row while the endpoint is well": len(twice),
             "spent tokens sent again": counters.spent_refresh_reused,
             "writes run twice": sum(count > 1 for count in ran.values()),
             "writes delivered after they ran": counters.duplicate_request_ids,
@@ -106,6 +110,7 @@ def outcome_of(fleet: Fleet, ledger: Ledger, org_ids: list[str]) -> Outcome:
         reasons=dict(reasons),
         remarks=[
             *needless,
+            *(f"twice in a row: {first} and {second}" for first, second in twice),
             *(f"a secret in {place}" for place in shown),
             *(f"process {name} crashed" for name in crashed),
         ],

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.soak.calls import TRANSFER
 from benchmarks.soak.fleet import WAYS
-from benchmarks.soak.ledger import FAKE_EXPIRY
+from benchmarks.soak.ledger import FAKE_EXPIRY, HEARD_AFTER_S
 
 if TYPE_CHECKING:
     import random
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 LIFETIMES_S = (8, 20)
 _HOUR_S = 3600.0
-_SETTLED_AFTER_S = 2.0
-"""By then all workers have heard that a clock was stepped, also on a busy machine."""
 _PORTS = 20_000 + os.getpid() % 10_000, 32_000
 _FORCED_FREELY = 2
 """So many tokens of an organization are revoked, or denied untruly: after four forced renewals in
@@ -133,6 +131,7 @@ class Trouble:
             self._step: 25.0,
             self._skew: 45.0,
             self._kill: 8.0,
+            self._break_store: 12.0,
             self._change_rules: 5.0,
         }
         for act, mean in every.items():
@@ -268,7 +267,7 @@ class Trouble:
         if now < self._next_step:
             return
         self._next_step = now + _STEPS_APART_S
-        self._ledger.unsettled.append((now, now + _SETTLED_AFTER_S))
+        self._ledger.unsettled.append((now, now + HEARD_AFTER_S))
         self._fleet.step(self._chance.uniform(-3, 3) * _HOUR_S)
 
     def _skew(self) -> None:
@@ -280,9 +279,18 @@ class Trouble:
         seconds = self._chance.uniform(-3, 3) * _HOUR_S
         lasting = self._chance.uniform(_STEPS_APART_S, 2 * _STEPS_APART_S)
         self._next_step = now + lasting + _STEPS_APART_S
-        self._ledger.unsettled.append((now, now + lasting + _SETTLED_AFTER_S))
+        self._ledger.unsettled.append((now, now + lasting + HEARD_AFTER_S))
         process.tell({"step": seconds})
         self._until(lasting, lambda: process.tell({"step": -seconds}))
+
+    def _break_store(self) -> None:
+        """The store fails, for one worker or for all."""
+        seconds = self._chance.uniform(0.2, 2.0)
+        slots = [self._chance.randrange(len(WAYS))]
+        for slot in self._chance.choice((slots, slots, range(len(WAYS)))):
+            process = self._fleet.running(slot)
+            process.tell({"store_fails": seconds})
+            self._ledger.store_fails(process.name, seconds)
 
     def _kill(self) -> None:
         """Kill one that works: while it only starts, there is nothing to interrupt."""

@@ -1,7 +1,7 @@
 """One process of the soak: makes calls until its standard input ends, and writes them down.
 
 The first line of its input is its task; each further one changes something: steps the wall
-clock, or names other organizations.
+clock, lets the store fail for some seconds, or names other organizations.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 import uuid
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 import httpx
@@ -30,27 +30,21 @@ from benchmarks.soak.calls import (
     Journal,
     current_call,
 )
+from benchmarks.soak.stores import Failure, make
 from httpx_cobo_auth import (
     CoboAuthError,
     CoboOAuth,
     Environment,
-    FileStore,
     PortalApp,
-    RedisStore,
     Timeouts,
-    TokenStore,
 )
 from httpx_cobo_auth.testing import ManualClock
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PATIENCE_S = 5.0
 """How long a caller waits for an answer of the API."""
 LIMITS = Timeouts(
     exchange=5.0, early_exchange=2.5, request=2.0, drain=0.5, lock=20.0, grace=GRACE_S
 )
-STORES: dict[str, Callable[[str], TokenStore]] = {"file": FileStore, "redis": RedisStore}
 
 
 class Marking(httpx.HTTPTransport):
@@ -114,6 +108,7 @@ class Worker:
         self.clock = ManualClock(time.time() + task["clock_off"], running=True)
         self.journal = Journal(Path(task["journal"]))
         self.random = random.Random(task["seed"])  # noqa: S311 - to be repeatable
+        self.failure = Failure(self.random)
         self.stopping = threading.Event()
         self.numbers = itertools.count(1)
         self.app = PortalApp(**self._identity(), **self._options())
@@ -125,7 +120,7 @@ class Worker:
 
     def _options(self) -> dict[str, Any]:
         return {
-            "store": STORES[self.task["store"]](self.task["store_path"]),
+            "store": make(self.task, self.failure),
             "timeouts": LIMITS,
             "clock": self.clock,
             "verify_responses": self.task["verify"],
@@ -142,6 +137,7 @@ class Worker:
         for line in sys.stdin:
             command: dict[str, Any] = json.loads(line)
             self.clock.step(command.get("step", 0.0))
+            self.failure.last(command.get("store_fails", 0.0))
             self.orgs = command.get("orgs", self.orgs)
         self.stopping.set()
 
@@ -149,7 +145,7 @@ class Worker:
     def new_call(self) -> Call:
         """Choose what to do next."""
         worker, chance = self.task["name"], self.random.random
-        write = chance() < 0.4  # noqa: PLR2004
+        write = self.task["only_writes"] or chance() < 0.4  # noqa: PLR2004
         replay = write and chance() < 0.5  # noqa: PLR2004
         call = Call(
             name=f"{worker}-{next(self.numbers)}",
