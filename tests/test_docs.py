@@ -19,8 +19,7 @@ import subprocess
 import sys
 import tomllib
 from collections import defaultdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import httpx
 import pytest
@@ -47,15 +46,13 @@ from httpx_cobo_auth.events import (
 from httpx_cobo_auth.stores._sql_table import TokenTable
 from httpx_cobo_auth.testing import CoboSimulator
 from httpx_cobo_auth.testing import _settings as simulator_settings
+from tests.pages import ROOT, blocks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(
-    r"(?:<!-- (?P<mark>[^\n]*) -->\n)?```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL
-)
 PYTEST = re.compile(r"pytest( (?P<file>\w+))?")
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 HEADING = re.compile(r"^#+ (?P<title>.*)$", re.MULTILINE)
@@ -79,23 +76,6 @@ CREDENTIALS = {
     "app_secret": "COBO_APP_SECRET",
     "org_id": "COBO_ORG_ID",
 }
-
-
-class Block(NamedTuple):
-    """A block of Python in a page."""
-
-    line: int
-    mark: str
-    code: str
-
-
-def blocks_of(page: Path) -> list[Block]:
-    """Return the blocks of Python of a page."""
-    text = page.read_text(encoding="utf-8")
-    return [
-        Block(text.count("\n", 0, found.start("code")), found["mark"] or "", found["code"])
-        for found in BLOCK.finditer(text)
-    ]
 
 
 @pytest.fixture

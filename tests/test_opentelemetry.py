@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from httpx_cobo_auth import CoboOAuth, TokenRefusedError
-from tests.test_docs import ROOT, blocks_of
+from tests.pages import ROOT, blocks_of
 
 if TYPE_CHECKING:
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock

@@ -214,7 +214,10 @@ def test_a_handler_may_make_requests_with_the_same_auth(method: str) -> None:
     thread.start()
     thread.join(10)
     assert not thread.is_alive(), "deadlock"
-    assert statuses == [200] * 9
+    # Four calls, and one for each of four tokens; and one for each request that is sent again: the
+    # one with the revoked token, and perhaps a read that a renewal beside it has overtaken.
+    assert set(statuses) == {200}
+    assert len(statuses) in {9, 10}
 
 
 @pytest.mark.parametrize(
