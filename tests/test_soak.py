@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
-from httpx_cobo_auth import CoboAuth, CoboOAuth
+from httpx_cobo_auth import CoboAuth, CoboOAuth, StoreUnavailableError
+from httpx_cobo_auth.stores import Record, StoreKey
 
 if TYPE_CHECKING:
+    from benchmarks.soak.calls import Call
     from httpx_cobo_auth.testing import CoboSimulator, ManualClock
 
 ROOT = Path(__file__).parents[1]
@@ -135,8 +140,13 @@ class World:
 
     def verdict(self, name: str, **fields: Any) -> str:  # noqa: ANN401
         """Judge a call that ends now."""
+        from benchmarks.soak.verdicts import judge  # noqa: PLC0415 - importable only now
+
+        return judge(self.call(name, **fields), self.ledger, {"9.9"})[0].name
+
+    def call(self, name: str, **fields: Any) -> Call:  # noqa: ANN401
+        """Return a call that ends now."""
         from benchmarks.soak.calls import TRANSFER, Call  # noqa: PLC0415 - importable only now
-        from benchmarks.soak.verdicts import judge  # noqa: PLC0415
 
         now = self.clock.monotonic()
         call = Call(
@@ -153,7 +163,7 @@ class World:
         call.ended = now
         for field, value in fields.items():
             setattr(call, field, value)
-        return judge(call, self.ledger, {"9.9"})[0].name
+        return call
 
 
 @pytest.fixture
@@ -267,6 +277,84 @@ def test_a_write_may_come_back_if_it_took_longer_than_other_processes_leave_it(
     assert world.verdict("0.1-2", **refused, begun=now - 0.5) == "BOUNCED"
     assert world.verdict("0.1-2", **refused, begun=now - 0.3) == "NEEDLESS"
     assert world.verdict("0.2-2", **refused, begun=now - 0.5) == "NEEDLESS"
+
+
+NO_STORE = {"error": "StoreUnavailableError", "typed": True}
+
+
+def test_a_store_excuses_only_its_own_process_and_only_without_a_good_token(world: World) -> None:
+    """Nobody needs a store while the token in memory works."""
+    assert world.verdict("0.1-1", **NO_STORE) == "NEEDLESS"
+    world.ledger.store_fails("0.1", 1.0)
+    world.clock.advance(0.5)
+    assert world.verdict("0.1-1", **NO_STORE) == "STORELESS"
+    assert world.verdict("0.2-1", **NO_STORE) == "NEEDLESS"
+    assert world.verdict("0.1-1", **NO_STORE, attempts=[("api", "500")]) == "STORELESS"
+    world.send("0.1-2")
+    world.clock.advance(1)
+    world.send("0.2-2")
+    assert world.verdict("0.1-3", **NO_STORE) == "NEEDLESS"
+    assert world.verdict("0.1-3", **NO_TOKEN) == "NEEDLESS"
+
+
+def test_a_program_that_fails_twice_in_a_row_is_found(world: World) -> None:
+    """By organization, and only while nothing kept it from renewing in between."""
+    from benchmarks.soak.verdicts import Verdict, twice_in_a_row  # noqa: PLC0415
+
+    calls: list[Call] = []
+    for number in range(3):
+        world.clock.advance(1)
+        calls.append(world.call(f"0.1-{number}"))
+    world.clock.advance(1)
+    elsewhere = world.call("0.2-1")
+
+    def found(*verdicts: Verdict) -> list[tuple[str, str]]:
+        judged = [*zip(calls, verdicts, strict=True), (elsewhere, Verdict.BOUNCED)]
+        return [(one.name, two.name) for one, two in twice_in_a_row(judged, world.ledger)]
+
+    bounced, fine = Verdict.BOUNCED, Verdict.FINE
+    assert found(bounced, bounced, Verdict.NEEDLESS) == [("0.1-0", "0.1-1"), ("0.1-1", "0.1-2")]
+    assert found(bounced, fine, bounced) == found(Verdict.DOWN, bounced, Verdict.DOWN) == []
+    ended = calls[1].ended
+    assert ended is not None
+    world.ledger.outages.append((ended - 0.5, ended))
+    assert found(bounced, bounced, fine) == []
+    world.ledger.outages.clear()
+    world.send("0.1-4")
+    exchanges = world.ledger.exchanges[world.simulator.org_id]
+    exchanges[-1] = replace(exchanges[-1], fault="drop", at=(calls[0].begun - 5))
+    assert found(bounced, bounced, fine) == []
+
+
+def test_a_store_fails_before_or_after_the_fact_or_not_at_all(tmp_path: Path) -> None:
+    """What it says is the same; whether something was saved is for the next load to tell."""
+    from benchmarks.soak.stores import Failure, make  # noqa: PLC0415 - importable only now
+
+    chance = random.Random(1)  # noqa: S311 - to be repeatable
+    failure = Failure(chance)
+    key = StoreKey("https://cobo.test/v2", "client", "org")
+    saved: set[bool] = set()
+    for number in range(20):
+        store = make({"store": "file", "store_path": str(tmp_path / str(number))}, failure)
+        failure.last(60.0)
+        for call in (store.load, partial(store.try_lock, ttl=1.0)):
+            with pytest.raises(StoreUnavailableError):
+                call(key)
+        with pytest.raises(StoreUnavailableError):
+            store.save(key, Record(1), expected=(0, None))
+        failure.last(0.0)
+        saved.add(store.load(key) == Record(1))
+    assert saved == {False, True}
+
+
+def test_bombs_are_counted_and_do_not_go_off() -> None:
+    """All codings and statuses; the memory that one of them would take is missed at once."""
+    from benchmarks.soak.bombs import Bombs, drop  # noqa: PLC0415 - importable only now
+
+    bombs = drop(50)
+    assert not bombs.went_off
+    assert "50 bombs of 64 MiB" in str(bombs)
+    assert Bombs(1, 1.0, 50_000, 50_000 + (64 << 10)).went_off
 
 
 def _marked(request: httpx.Request) -> None:

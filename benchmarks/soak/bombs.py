@@ -73,7 +73,7 @@ class Bombs:
 def packed() -> dict[str, bytes]:
     """Pack nothing but zeros by every coding, and by some of them twice."""
     gz, deflate = zlib.compressobj(9, zlib.DEFLATED, 31), zlib.compressobj(9)
-    br, zstd = brotli.Compressor(), zstandard.ZstdCompressor().compressobj()
+    br, zstd = brotli.Compressor(quality=5), zstandard.ZstdCompressor().compressobj()
     makers = {
         "gzip": (gz.compress, gz.flush),
         "deflate": (deflate.compress, deflate.flush),

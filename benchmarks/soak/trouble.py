@@ -289,8 +289,9 @@ class Trouble:
         slots = [self._chance.randrange(len(WAYS))]
         for slot in self._chance.choice((slots, slots, range(len(WAYS)))):
             process = self._fleet.running(slot)
-            process.tell({"store_fails": seconds})
-            self._ledger.store_fails(process.name, seconds)
+            if process.name in self._ledger.workers:
+                process.tell({"store_fails": seconds})
+                self._ledger.store_fails(process.name, seconds)
 
     def _kill(self) -> None:
         """Kill one that works: while it only starts, there is nothing to interrupt."""
