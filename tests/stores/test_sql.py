@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from httpx_cobo_auth.stores import StoreKey
-    from tests.stores.conftest import MakesRecords
+    from tests.stores.conftest import MakesRecords, RunsPython
     from tests.stores.databases import DatabaseServer, PostgresServer
 
 EMPTY = (0, None)
@@ -192,27 +192,33 @@ def test_one_of_an_async_engine_is_replaced_too(
     anyio.run(use)
 
 
+# In a program of its own, which has no other threads when it forks.
+FORKING = """
+import os, sys
+import sqlalchemy as sa
+from httpx_cobo_auth.stores import Record, SqlStore, StoreKey
+
+key = StoreKey("https://api.example/v2", "client", "org")
+engine = sa.create_engine(sys.argv[1])
+store = SqlStore(engine, auto_create=True)
+store.save(key, Record(1), expected=(0, None))
+pid = os.fork()
+assert store.load(key) == Record(1)
+if pid == 0:
+    os._exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+assert store.load(key) == Record(1)
+engine.dispose()
+print("both")
+"""
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_child_opens_connections_of_its_own(
-    postgres: PostgresServer,
-    engine_of: Callable[..., sa.Engine],
-    key: StoreKey,
-    make_record: MakesRecords,
+    postgres: PostgresServer, run_python: RunsPython
 ) -> None:
     """And leaves those of the user's engine, which are its parent's, alone."""
-    engine = engine_of(postgres)
-    store = SqlStore(engine, auto_create=True)
-    store.save(key, make_record(), expected=EMPTY)
-    child = os.fork()
-    if child == 0:
-        try:
-            status = 0 if store.load(key) == make_record() else 1
-        except BaseException:  # noqa: BLE001 - told by the status
-            status = 2
-        os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert store.load(key) == make_record()
+    assert run_python(FORKING, postgres.url) == "both\n"
 
 
 # ------------------------------------------------------------------------- what a database says
