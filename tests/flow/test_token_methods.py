@@ -163,8 +163,9 @@ def test_simultaneous_renewals_share_one_exchange() -> None:
         for thread in threads:
             thread.join(10)
     assert len(tokens) == 8
+    # Whoever sent the first may be told of the second one's token, if that is faster.
     assert len(set(tokens)) <= 2
-    assert rig.simulator.counters.exchanges == 1 + len(set(tokens))
+    assert len(set(tokens)) <= rig.simulator.counters.exchanges - 1 <= 2
 
 
 def _until_waiting(rig: Rig, count: int) -> None:
