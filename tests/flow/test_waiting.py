@@ -17,7 +17,10 @@ from httpx_cobo_auth._protocol.effects import (
     ResponseSummary,
     Send,
 )
+from httpx_cobo_auth._protocol.known import Urgency
 from httpx_cobo_auth._protocol.records import PendingExchange, Record
+from httpx_cobo_auth._protocol.renew import renew
+from httpx_cobo_auth._protocol.renewal_request import RenewalRequest
 from httpx_cobo_auth._protocol.throttle import RenewalThrottle
 from httpx_cobo_auth.errors import RenewalTimeoutError, TokenEndpointError
 from tests.flow.stepping import (
@@ -34,7 +37,6 @@ from tests.flow.stepping import (
 
 if TYPE_CHECKING:
     from httpx_cobo_auth._protocol.flow import Call
-    from httpx_cobo_auth._protocol.renewal_request import RenewalRequest
 
 ERROR = TokenEndpointError("the line is dead")
 ENDED = Entry(ended=True)
@@ -202,6 +204,14 @@ def test_a_token_that_another_thread_forgets_at_the_last_moment_is_not_sent(
     effects = [advance(flow) for _ in range(5 if call.write else 1)]
     assert effects[-1] == Enter(93.0)
     assert not any(isinstance(effect, Send) for effect in effects)
+
+
+def test_a_renewal_whose_thread_starts_late_has_nothing_to_do_where_the_token_is_there() -> None:
+    """Another was faster: no permit, no lock, no exchange."""
+    desk = Desk()
+    desk.having("a")
+    request = RenewalRequest(Urgency.REQUIRED)
+    assert play(renew(desk.account, desk.settings, request)) is desk.held
 
 
 def test_a_failure_is_handed_to_all_who_wait() -> None:
